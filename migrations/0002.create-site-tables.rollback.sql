@@ -1,0 +1,1 @@
+-- Nothing: the tables belong to the site and may hold its bookings, whoever created them.

@@ -1,0 +1,1 @@
+-- Nothing: the columns, their indexes and increment_sync_attempts are the site's, which reads them.

@@ -1,0 +1,3 @@
+drop table outbox.attempt;
+drop table outbox.request;
+drop table outbox.delivery;

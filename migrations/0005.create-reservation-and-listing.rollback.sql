@@ -1,0 +1,2 @@
+drop table outbox.listing;
+drop table outbox.reservation;

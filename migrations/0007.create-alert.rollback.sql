@@ -1,0 +1,2 @@
+drop table outbox.alert_delivery;
+drop table outbox.alert;

@@ -1,0 +1,1 @@
+-- Nothing: the rows go with their tables, and the guestly_* columns still say what is known.

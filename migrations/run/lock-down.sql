@@ -1,0 +1,1 @@
+select outbox.lock_down()

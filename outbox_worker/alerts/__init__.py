@@ -1,0 +1,1 @@
+"""Incidents, their text, and the channels that carry it."""

@@ -1,0 +1,73 @@
+"""What a channel for alerts is to the rest of the house: one message, sent or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from outbox_worker.alerts.alert import AlertId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMessage:
+    """One mail, without sender and recipients.
+
+    Args:
+        alert_id: The alert that it is about.
+        subject: At most 80 characters, ASCII, one line.
+        text: Plain text; complete in itself.
+        html: The same for people.
+        message_id: With its angle brackets. The same mail always has the same one, so that a
+            mailbox can drop a repetition.
+        references: Message-IDs of the mails that it follows, oldest first.
+    """
+
+    alert_id: AlertId
+    subject: str
+    text: str
+    html: str
+    message_id: str
+    references: tuple[str, ...]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers beyond subject, sender and recipients, by name."""
+        headers = {
+            "Message-ID": self.message_id,
+            # keeps absence notes from answering an alert
+            "Auto-Submitted": "auto-generated",
+            "X-Booking-Outbox-Alert": str(self.alert_id),
+        }
+        if self.references:
+            headers["In-Reply-To"] = self.references[0]
+            headers["References"] = " ".join(self.references)
+        return headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The channel took the message.
+
+    Args:
+        refused: Recipients that it did not take; at least one other was taken.
+        http_status: Status of the answer, where there is one.
+    """
+
+    refused: int = 0
+    http_status: int | None = None
+
+
+class AlertChannel(Protocol):
+    """Something that carries alerts to people."""
+
+    @property
+    def timeout(self) -> timedelta:
+        """Longest time of one `send`."""
+
+    async def send(self, message: AlertMessage) -> Accepted:
+        """Hand over one message, within a bounded time.
+
+        Raises:
+            AlertChannelError: It was not taken, or nobody knows whether it was.
+        """

@@ -1,0 +1,260 @@
+"""Alerts in Postgres: raising, healing, and recording that a mail was accepted.
+
+The caller owns the transaction. Lock order: bookings, deliveries, alerts by id, then the alerts'
+own deliveries. A transaction that calls several of these functions locks all its alerts with `lock`
+first; one that settles an alert's own delivery locks that alert before it touches the delivery.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeAlias
+from uuid import UUID
+
+from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert, RaisedAlert
+from outbox_worker.database import Connection, Row
+from outbox_worker.outbox.delivery import Destination
+from outbox_worker.sql import query
+
+_FINGERPRINT_LIMIT = 300
+_FACTS_LIMIT = 30
+_NAME_LIMIT = 60
+_VALUE_LIMIT = 500
+
+#: Kind and fingerprint as they are stored.
+_Incident: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raise:
+    """One report of an incident and the deliveries that it names."""
+
+    alert: NewAlert
+    deliveries: tuple[int, ...] = ()
+
+
+async def lock(
+    conn: Connection,
+    *,
+    ids: Iterable[AlertId] = (),
+    alerts: Iterable[NewAlert] = (),
+    deliveries: Iterable[int] = (),
+) -> frozenset[AlertId]:
+    """Lock alerts by id: these ones, the open ones of these incidents, those that name these rows.
+
+    Args:
+        conn: Inside the caller's transaction.
+        ids: Alerts, open or not, such as the keys of e-mail deliveries about to be settled.
+        alerts: Raises about to be raised.
+        deliveries: Rows about to be healed.
+
+    Returns:
+        The alerts that are locked and open.
+    """
+    incidents = sorted({_incident(alert) for alert in alerts})
+    cursor = await conn.execute(
+        query("alert_lock"),
+        {
+            "ids": sorted(set(ids)),
+            "kinds": [kind for kind, _ in incidents],
+            "fingerprints": [fingerprint for _, fingerprint in incidents],
+            "deliveries": sorted(set(deliveries)),
+        },
+    )
+    return frozenset(AlertId(row["id"]) for row in await cursor.fetchall() if row["open"])
+
+
+async def raise_alert(
+    conn: Connection,
+    alert: NewAlert,
+    *,
+    deliveries: Sequence[int] = (),
+    channels: Sequence[Destination],
+) -> RaisedAlert:
+    """Open the alert of an incident, or add to the open one; see `raise_alerts`."""
+    report = Raise(alert=alert, deliveries=tuple(deliveries))
+    return (await raise_alerts(conn, [report], channels=channels))[0]
+
+
+async def raise_alerts(
+    conn: Connection, reports: Sequence[Raise], *, channels: Sequence[Destination]
+) -> tuple[RaisedAlert, ...]:
+    """Open or add to alerts, and ask that the channels tell what is new.
+
+    Raises of one incident are merged first: a later one's facts win. A delivery that an open alert
+    names already is not named again until it is healed.
+
+    Args:
+        conn: Inside the transaction that changes what the alert is about; it holds the deliveries.
+        reports: In any order.
+        channels: Where alerts are told: ``(channel, alert id)`` is requested for each alert that is
+            new or names something new.
+
+    Returns:
+        One result for each report, in the same order.
+    """
+    if not reports:
+        return ()
+    incidents: dict[_Incident, list[Raise]] = {}
+    for report in reports:
+        incidents.setdefault(_incident(report.alert), []).append(report)
+    await lock(conn, alerts=[report.alert for report in reports])
+    opened = await _upsert(conn, incidents)
+    named = await _name(
+        conn,
+        {(opened[key][0], d) for key, of in incidents.items() for r in of for d in r.deliveries},
+    )
+    raised = {
+        key: RaisedAlert(id=alert_id, opened=is_new, named=named[alert_id])
+        for key, (alert_id, is_new) in opened.items()
+    }
+    news = [alert.id for alert in raised.values() if alert.opened or alert.named]
+    await _request(conn, news, channels)
+    return tuple(raised[_incident(report.alert)] for report in reports)
+
+
+async def heal(
+    conn: Connection, delivery_ids: Iterable[int], *, channels: Sequence[Destination]
+) -> tuple[AlertId, ...]:
+    """Close what open alerts say of these deliveries: they work again, or a person took them over.
+
+    Args:
+        conn: Inside the transaction that settles, requeues or discards them; it holds the rows.
+        delivery_ids: In any order; most of them are named nowhere.
+        channels: Asked to tell that an alert is solved.
+
+    Returns:
+        The alerts that are resolved by this: the last delivery that they name is healed.
+    """
+    wanted = sorted(set(delivery_ids))
+    held = await lock(conn, deliveries=wanted)
+    if not held:
+        return ()
+    cursor = await conn.execute(
+        query("alert_heal_deliveries"), {"deliveries": wanted, "ids": sorted(held)}
+    )
+    touched = {row["alert_id"] for row in await cursor.fetchall()}
+    # a statement of its own: only after the lock does it see what others have named meanwhile
+    cursor = await conn.execute(query("alert_resolve_healed"), {"ids": sorted(touched)})
+    return await _tell_resolved(conn, await cursor.fetchall(), channels)
+
+
+async def resolve(
+    conn: Connection, kind: AlertKind, fingerprint_prefix: str, *, channels: Sequence[Destination]
+) -> tuple[AlertId, ...]:
+    """Resolve the open alerts of a kind whose fingerprint begins so, with all that they name.
+
+    Returns:
+        The alerts that are resolved by this.
+    """
+    cursor = await conn.execute(
+        query("alert_lock_matching"), {"kind": kind, "prefix": _clean(fingerprint_prefix, 300)}
+    )
+    ids = [row["id"] for row in await cursor.fetchall()]
+    if not ids:
+        return ()
+    cursor = await conn.execute(query("alert_resolve"), {"ids": ids})
+    return await _tell_resolved(conn, await cursor.fetchall(), channels)
+
+
+async def mark_mailed(
+    conn: Connection, alert_id: AlertId, delivery_ids: Sequence[int], *, resolved_told: bool
+) -> None:
+    """Record that a mail was accepted, and ask for another one while something is still unnamed.
+
+    Args:
+        conn: Inside the transaction that settles the alert's own delivery, after it; `lock` has
+            been called before.
+        alert_id: The alert that the mail was about.
+        delivery_ids: The deliveries that the mail named for the first time.
+        resolved_told: Whether the mail said that the incident is solved.
+    """
+    values = {"id": alert_id, "deliveries": list(delivery_ids), "solved_told": resolved_told}
+    await conn.execute(query("alert_mark_mailed"), values)
+    cursor = await conn.execute(query("alert_mark_named"), values)
+    row = await cursor.fetchone()
+    if row is not None and row["unnamed"]:
+        await _request(conn, [alert_id], [Destination.EMAIL])
+
+
+async def _upsert(
+    conn: Connection, incidents: Mapping[_Incident, Sequence[Raise]]
+) -> dict[_Incident, tuple[AlertId, bool]]:
+    """Id of the open alert of each incident, and whether this opened it."""
+    keys = sorted(incidents)
+    cursor = await conn.execute(
+        query("alert_upsert"),
+        {
+            "kinds": [kind for kind, _ in keys],
+            "fingerprints": [fingerprint for _, fingerprint in keys],
+            "booking_ids": [_booking_id(incidents[key]) for key in keys],
+            "facts": [_facts(incidents[key]) for key in keys],
+            "counts": [len(incidents[key]) for key in keys],
+        },
+    )
+    return {
+        (row["kind"], row["fingerprint"]): (AlertId(row["id"]), row["opened"])
+        for row in await cursor.fetchall()
+    }
+
+
+async def _name(conn: Connection, pairs: Collection[tuple[AlertId, int]]) -> Counter[AlertId]:
+    """Name deliveries, given with the alert that is to name each; count the new names."""
+    if not pairs:
+        return Counter()
+    ordered = sorted(pairs)
+    cursor = await conn.execute(
+        query("alert_name_deliveries"),
+        {"alert_ids": [a for a, _ in ordered], "delivery_ids": [d for _, d in ordered]},
+    )
+    return Counter(AlertId(row["alert_id"]) for row in await cursor.fetchall())
+
+
+async def _request(
+    conn: Connection, ids: Iterable[AlertId], channels: Sequence[Destination]
+) -> None:
+    wanted = sorted(set(ids))
+    if wanted and channels:
+        await conn.execute(
+            query("alert_request_channels"),
+            {"ids": wanted, "channels": sorted({str(channel) for channel in channels})},
+        )
+
+
+async def _tell_resolved(
+    conn: Connection, rows: Sequence[Row], channels: Sequence[Destination]
+) -> tuple[AlertId, ...]:
+    resolved = tuple(sorted(AlertId(row["id"]) for row in rows))
+    await _request(conn, resolved, channels)
+    return resolved
+
+
+def _incident(alert: NewAlert) -> _Incident:
+    """What `alert_open` is unique over; long fingerprints stay apart by a hash."""
+    fingerprint = _clean(alert.fingerprint, len(alert.fingerprint)) or "-"
+    if len(fingerprint) > _FINGERPRINT_LIMIT:
+        digest = sha256(fingerprint.encode()).hexdigest()[:32]
+        fingerprint = f"{fingerprint[: _FINGERPRINT_LIMIT - 33]}:{digest}"
+    return alert.kind.value, fingerprint
+
+
+def _booking_id(reports: Sequence[Raise]) -> UUID | None:
+    return next((r.alert.booking_id for r in reports if r.alert.booking_id is not None), None)
+
+
+def _facts(reports: Sequence[Raise]) -> str:
+    facts = {
+        _clean(name, _NAME_LIMIT): _clean(value, _VALUE_LIMIT)
+        for report in reports
+        for name, value in report.alert.facts.items()
+    }
+    return json.dumps(dict(list(facts.items())[:_FACTS_LIMIT]))
+
+
+def _clean(text: str, limit: int) -> str:
+    """What Postgres can store: no NUL, no lone surrogate, at most ``limit`` characters."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode()[:limit]

@@ -1,0 +1,246 @@
+"""Words for what the PMS did not take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import assert_never
+
+from outbox_worker.alerts import phrasing, shown
+from outbox_worker.alerts.alert import AlertKind, Incident, NamedDelivery, Stay
+from outbox_worker.alerts.phrasing import Step, Tone, Words
+from outbox_worker.outbox.delivery import State
+
+#: Commands in one mail; beyond it the list itself would be the trouble.
+_COMMANDS = 10
+
+#: What to do about refusals that a correction of the booking alone does not mend.
+_REFUSED = {
+    "listing_missing": "Tell which listing the property is in {pms}:",
+    "booking_gone": "The booking was deleted on the site. Cancel it in {pms} if it is there.",
+    "reservation_gone": "{pms} no longer has the reservation. Find out who removed it, and "
+    "if the guest still comes, enter the stay there by hand.",
+    "foreign_reservation": "{pms} holds a reservation of somebody else under this reference. "
+    "Correct its confirmation code there.",
+    "several_reservations": "{pms} holds this booking more than once. Cancel all but the oldest.",
+}
+
+
+class _Gap(Enum):
+    """How the PMS differs from the site."""
+
+    MISSING = auto()
+    OUTDATED = auto()
+    UNCANCELLED = auto()
+    DELETED = auto()
+
+
+def trouble(incident: Incident) -> Words:
+    """Bookings that were given up: attempts used up, or refused."""
+    pms = phrasing.pms(incident)
+    fresh = incident.unmailed or incident.named
+    if not fresh:
+        return _reported(incident, pms)
+    one = fresh[0] if len(fresh) == 1 else None
+    itself = all(delivery.state is State.FAILED for delivery in fresh)
+    return Words(
+        tone=Tone.WARNING if itself else Tone.ACTION,
+        symptom=_symptom_of_one(incident, one.stay, pms)
+        if one
+        else _symptom_of_many(incident, fresh, pms),
+        extras=_soonest(fresh),
+        happened=_happened(incident, fresh, pms),
+        guest_sees=_guest_sees(fresh),
+        risk=_risk({_gap(delivery.stay) for delivery in fresh}, pms),
+        steps=_steps(incident, fresh, pms),
+    )
+
+
+def misconfigured(incident: Incident) -> Words:
+    """The PMS refuses us, whatever the booking."""
+    pms = phrasing.pms(incident)
+    code = shown.error_code(incident.facts.get("code"))
+    settings = (
+        "GUESTLY_API_KEY and GUESTLY_API_URL"
+        if pms == "Guestly"
+        else "GUESTY_CLIENT_ID, GUESTY_CLIENT_SECRET and GUESTY_API_URL"
+    )
+    return Words(
+        tone=Tone.ACTION,
+        symptom=f"{pms} refuses our key or address, bookings are waiting",
+        happened=(
+            f"{pms} answers our calls with a refusal{f' ({code})' if code else ''}.",
+            "That is not the bookings' fault: they are sent as soon as it takes calls again.",
+        ),
+        guest_sees="A confirmed booking on the site. Nothing looks wrong to them.",
+        risk=f"No paid booking reaches {pms}: their nights are still on sale in other channels.",
+        steps=(
+            Step(text=f"Correct {settings}, then restart the worker."),
+            Step(text="See how many bookings are waiting:", commands=("outbox status",)),
+        ),
+    )
+
+
+def _reported(incident: Incident, pms: str) -> Words:
+    """A failure that the site's own program reported, with nothing owed on record."""
+    known = phrasing.subject_of(incident)
+    steps = [phrasing.look(incident)]
+    if known:
+        steps.append(Step(text="Send it:", commands=(f"outbox requeue {known} --wait",)))
+    return Words(
+        tone=Tone.ACTION,
+        symptom=_symptom_of_one(incident, incident.stay, pms),
+        happened=(
+            f"A program of the site reported that {pms} did not take the booking.",
+            "Nothing is owed on record: it is not tried again until a person acts.",
+        ),
+        guest_sees="Their booking as the site shows it. Nothing looks wrong to them.",
+        risk=_risk({_gap(incident.stay)}, pms),
+        steps=tuple(steps),
+    )
+
+
+def _gap(stay: Stay | None) -> _Gap:
+    if stay is None:
+        return _Gap.DELETED
+    if stay.status == "cancelled":
+        return _Gap.UNCANCELLED
+    return _Gap.OUTDATED if stay.reservation_id and not stay.test else _Gap.MISSING
+
+
+def _symptom_of_one(incident: Incident, stay: Stay | None, pms: str) -> str:
+    name = phrasing.booking(stay)
+    refused = incident.kind is AlertKind.SYNC_REJECTED
+    gap = _gap(stay)
+    match gap:
+        case _Gap.MISSING:
+            paid = stay is not None and stay.payment_status == "completed"
+            if refused:
+                return f"{name} {'is paid but cannot' if paid else 'cannot'} reach {pms}"
+            return f"{name} is {'paid but ' if paid else ''}not in {pms}"
+        case _Gap.OUTDATED:
+            if refused:
+                return f"{name} has changed, {pms} does not take it"
+            return f"{name} has changed, {pms} has the old version"
+        case _Gap.UNCANCELLED:
+            if refused:
+                return f"{name} is cancelled, {pms} does not take that"
+            return f"{name} is cancelled, {pms} may still hold it"
+        case _Gap.DELETED:
+            return f"A deleted booking may {'remain' if refused else 'still be'} in {pms}"
+        case _:
+            assert_never(gap)
+
+
+def _symptom_of_many(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> str:
+    number = f"{len(fresh)} more" if incident.mails else f"{len(fresh)}"
+    stays = [delivery.stay for delivery in fresh]
+    paid = all(stay is not None and stay.payment_status == "completed" for stay in stays)
+    bookings = "paid bookings" if paid else "bookings"
+    if incident.kind is AlertKind.SYNC_REJECTED:
+        return f"{number} {bookings} cannot reach {pms}"
+    if all(_gap(stay) is _Gap.MISSING for stay in stays):
+        return f"{number} {bookings} are not in {pms}"
+    return f"{number} {bookings} are not in {pms} as they should be"
+
+
+def _soonest(fresh: Sequence[NamedDelivery]) -> tuple[str, ...]:
+    days = [
+        delivery.stay.check_in
+        for delivery in fresh
+        if delivery.stay is not None and delivery.stay.check_in and delivery.healed_at is None
+    ]
+    if not days:
+        return ()
+    what = "check-in" if len(fresh) == 1 else "first check-in"
+    return (f"{what} {shown.day(min(days))}", f"{what} {shown.day_of_year(min(days))}")
+
+
+def _happened(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> tuple[str, ...]:
+    code = shown.error_code(incident.facts.get("code"))
+    why = f" ({code})" if code else ""
+    if len(fresh) == 1:
+        tried = shown.counted(fresh[0].attempts, "attempt")
+        failed = f"{pms} did not take the booking: {tried} failed{why}."
+        refused = f"The booking could not be sent to {pms}, or {pms} refused it{why}."
+    else:
+        failed = f"{pms} did not take {len(fresh)} bookings: every attempt failed{why}."
+        refused = f"{len(fresh)} bookings could not be sent to {pms}, or {pms} refused them{why}."
+    first = refused if incident.kind is AlertKind.SYNC_REJECTED else failed
+    return (first, *_outlook(fresh))
+
+
+def _outlook(fresh: Sequence[NamedDelivery]) -> tuple[str, ...]:
+    """Whether anything happens by itself."""
+    planned = [d.due_at for d in fresh if d.state is State.FAILED and d.due_at is not None]
+    parked = sum(delivery.state is State.REJECTED for delivery in fresh)
+    sentences = []
+    if planned:
+        which = "It is" if len(fresh) == 1 else f"{len(planned)} of them are"
+        sentences.append(f"{which} tried again without you, next at {shown.moment(min(planned))}.")
+    if parked:
+        which = "It is" if len(fresh) == 1 else f"{parked} of them are"
+        sentences.append(f"{which} not tried again until a person acts.")
+    return tuple(sentences)
+
+
+def _guest_sees(fresh: Sequence[NamedDelivery]) -> str:
+    words = {delivery.stay.status for delivery in fresh if delivery.stay is not None}
+    if words == {"cancelled"}:
+        return "A cancelled booking on the site. Nothing looks wrong to them."
+    if words and words <= {"confirmed", "completed"}:
+        return "A confirmed booking on the site. Nothing looks wrong to them."
+    return "Their booking as the site shows it. Nothing looks wrong to them."
+
+
+def _risk(gaps: set[_Gap], pms: str) -> str:
+    sentences = {
+        _Gap.MISSING: f"The nights are still on sale in other channels, and {pms} prepares nothing "
+        "for the arrival.",
+        _Gap.OUTDATED: f"{pms} and what it tells other channels and the guest are out of date.",
+        _Gap.UNCANCELLED: f"The nights may stay blocked in {pms}, and the guest still hears of it.",
+        _Gap.DELETED: f"The nights may stay blocked in {pms}.",
+    }
+    return " ".join(text for gap, text in sentences.items() if gap in gaps)
+
+
+def _steps(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> tuple[Step, ...]:
+    handles = [_handle(delivery) for delivery in fresh]
+    code = shown.error_code(incident.facts.get("code"))
+    if len(handles) == 1:
+        look, again = f"outbox show {handles[0]}", f"outbox requeue {handles[0]} --wait"
+    else:
+        filtered = f" --error {code}" if code else ""
+        look, again = f"outbox show {handles[0]}", f"outbox requeue --failed{filtered}"
+    steps = [Step(text="See every attempt and its error:", commands=(look,))]
+    if incident.kind is AlertKind.SYNC_REJECTED:
+        steps += _correction(code, fresh, pms)
+        steps.append(Step(text="Then send it again:", commands=(again,)))
+        return tuple(steps)
+    steps.append(Step(text=f"As soon as {pms} works again, send at once:", commands=(again,)))
+    if any(_gap(delivery.stay) is _Gap.MISSING for delivery in fresh):
+        steps.append(
+            Step(
+                text=f"Cannot wait? Enter the stay in {pms} by hand, with the booking reference as "
+                "its confirmation code: the next attempt finds it by that code and takes it over."
+            )
+        )
+    return tuple(steps)
+
+
+def _correction(code: str | None, fresh: Sequence[NamedDelivery], pms: str) -> list[Step]:
+    known = _REFUSED.get(code or "")
+    if known is None:
+        return [Step(text="Correct what the error names, on the site or in " + pms + ".")]
+    commands: tuple[str, ...] = ()
+    if code == "listing_missing":
+        slugs = {delivery.stay.slug or "" for delivery in fresh if delivery.stay is not None}
+        wanted = sorted({shown.token(slug) or "SLUG" for slug in slugs})
+        commands = tuple(f"outbox listings set {slug} LISTING_ID" for slug in wanted[:_COMMANDS])
+    return [Step(text=known.format(pms=pms), commands=commands)]
+
+
+def _handle(delivery: NamedDelivery) -> str:
+    if delivery.stay is not None:
+        return shown.handle(delivery.stay)
+    return shown.token(delivery.key) or str(delivery.delivery_id)

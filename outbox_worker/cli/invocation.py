@@ -1,0 +1,184 @@
+"""What every command is given: its environment, and the options that all commands share."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from outbox_worker.errors import SettingsError
+from outbox_worker.settings import DatabaseSettings, SettingsReader, SyncSettings
+
+if TYPE_CHECKING:
+    from outbox_worker.database import Connection
+
+T = TypeVar("T")
+
+_LONGEST_ACTOR = 100
+#: Needed to call the PMS, and by nothing else.
+_NEEDED_TO_CALL = frozenset({"GUESTLY_API_URL", "GUESTLY_API_KEY"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """One call of the console script.
+
+    Args:
+        environ: The process's environment; a file given with ``--env-file`` fills in what it lacks.
+        as_json: Whether ``--json`` was given.
+    """
+
+    environ: Mapping[str, str]
+    as_json: bool
+
+    def settings(self) -> SettingsReader:
+        """A fresh reader of the settings; call ``finish()`` after the areas that are needed."""
+        return SettingsReader(self.environ)
+
+    def actor(self) -> str:
+        """Who is acting, for the history: ``OUTBOX_ACTOR``, else ``SUDO_USER``, else user@host.
+
+        Raises:
+            SettingsError: ``OUTBOX_ACTOR`` cannot be used.
+        """
+        reader = self.settings()
+        named = reader.actor()
+        reader.finish()
+        named = named or self.environ.get("SUDO_USER") or f"{_user()}@{socket.gethostname()}"
+        return named[:_LONGEST_ACTOR]
+
+    def database(self) -> DatabaseSettings:
+        """Where Postgres is.
+
+        Raises:
+            SettingsError: Every fault of it.
+        """
+        reader = self.settings()
+        database = reader.database()
+        reader.finish()
+        return database
+
+    def database_and_sync(self) -> tuple[DatabaseSettings, SyncSettings]:
+        """Where Postgres is and how bookings are synced, for commands that do not call the PMS.
+
+        Raises:
+            SettingsError: Every fault, but for the PMS's address and key, which are not needed.
+        """
+        reader = self.settings()
+        settings = reader.database(), reader.sync()
+        try:
+            reader.finish()
+        except SettingsError as error:
+            faults = tuple(f for f in error.faults if f.partition(" ")[0] not in _NEEDED_TO_CALL)
+            if faults:
+                raise SettingsError(faults) from error
+        return settings
+
+    @staticmethod
+    def on_database(
+        database: DatabaseSettings, command: str, work: Callable[[Connection], Awaitable[T]]
+    ) -> T:
+        """Run one coroutine function on an autocommit connection of its own.
+
+        Args:
+            database: Where.
+            command: Name of the command, shown in pg_stat_activity.
+            work: Takes the connection; owns its transactions.
+
+        Raises:
+            DatabaseUnreachableError: No connection, or it was lost.
+        """
+
+        async def connected() -> T:
+            from outbox_worker.database import connection
+
+            async with connection(
+                database.url.reveal(), application_name=f"outbox {command}"
+            ) as conn:
+                return await work(conn)
+
+        return asyncio.run(connected())
+
+
+def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--json`` and ``--env-file``."""
+    command = click.option(
+        "--env-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        callback=_read_env_file,
+        expose_value=False,
+        is_eager=True,
+        help="Read settings from a file of KEY=VALUE lines; the environment wins.",
+    )(command)
+    # The flag itself is found by `process.run`, which needs it before anything is parsed.
+    return click.option("--json", is_flag=True, expose_value=False, help="Print one JSON object.")(
+        command
+    )
+
+
+def parse_env_file(text: str, *, name: str) -> dict[str, str]:
+    """Read ``KEY=VALUE`` lines.
+
+    Args:
+        text: Lines; blank ones and those that begin with ``#`` are skipped, a leading ``export``
+            is allowed, a value may stand in single or double quotes. Nothing is expanded.
+        name: The file's name, for the faults.
+
+    Raises:
+        SettingsError: A line of another shape; each is listed by number, never by content.
+    """
+    values: dict[str, str] = {}
+    faults: list[str] = []
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.removeprefix("export ").partition("=")
+        key = key.strip()
+        parsed = _unquoted(value.strip())
+        if not equals or not key.isidentifier():
+            faults.append(f"{name} line {number}: expected KEY=VALUE")
+        elif parsed is None:
+            faults.append(f"{name} line {number}: the quote of {key} is not closed")
+        else:
+            values[key] = parsed
+    if faults:
+        raise SettingsError(tuple(faults))
+    return values
+
+
+def _unquoted(value: str) -> str | None:
+    quote = value[:1]
+    if quote not in {"'", '"'}:
+        # as in a shell, a comment begins at a hash after a space
+        return value.partition(" #")[0].rstrip()
+    inner, closed, rest = value[1:].partition(quote)
+    if not closed or (rest.strip() and not rest.strip().startswith("#")):
+        return None
+    return inner
+
+
+def _read_env_file(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError((f"{path} cannot be read: {type(error).__name__}",)) from error
+    invocation = ctx.find_object(Invocation)
+    if invocation is not None:
+        read = parse_env_file(text, name=str(path))
+        ctx.obj = replace(invocation, environ={**read, **invocation.environ})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return "unknown"

@@ -1,0 +1,179 @@
+"""``outbox listings``: which listing of the PMS each property is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from outbox_worker.cli.exits import ExitCode
+from outbox_worker.cli.invocation import Invocation, standard_options
+from outbox_worker.cli.layout import columns, counted, wrapped
+from outbox_worker.cli.listing_file import parse_listings
+from outbox_worker.cli.reply import Reply
+from outbox_worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from outbox_worker.database import Connection
+    from outbox_worker.operations.listings import ListingChange, ListingCheck, ListingRow
+    from outbox_worker.settings import SyncSettings
+
+#: Up to so many bookings are named in the command that sends them.
+_NAMED = 5
+
+
+@click.group("listings", short_help="Which listing of Guestly each property is.")
+def command() -> None:
+    """Which listing of Guestly each property is; without one its bookings are refused."""
+
+
+@command.command("list")
+@standard_options
+@click.pass_obj
+def list_(invocation: Invocation) -> Reply:
+    """List all properties of the site with their listings."""
+    database, sync = invocation.database_and_sync()
+    from outbox_worker.operations.listings import list_listings
+    from outbox_worker.pms.port import PmsName
+
+    rows = invocation.on_database(
+        database, "listings", lambda conn: list_listings(conn, pms=PmsName(sync.pms))
+    )
+    return Reply(data=rows, lines=tuple(_table(rows)))
+
+
+@command.command("set")
+@click.argument("slug")
+@click.argument("listing_id")
+@standard_options
+@click.pass_obj
+def set_(invocation: Invocation, *, slug: str, listing_id: str) -> Reply:
+    """Set the listing of one property."""
+    return _set(invocation, {slug.strip(): listing_id.strip()})
+
+
+@command.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@standard_options
+@click.pass_obj
+def import_(invocation: Invocation, *, file: TextIO) -> Reply:
+    """Set the listings in FILE, all or none: a JSON map from slug to id, or CSV.
+
+    - reads from standard input.
+    """
+    try:
+        text = file.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError("The file is not UTF-8.") from error
+    return _set(invocation, parse_listings(text))
+
+
+@command.command("check")
+@standard_options
+@click.pass_obj
+def check(invocation: Invocation) -> Reply:
+    """Ask Guestly for each listing; exit code 1 when one is missing or wrong."""
+    reader = invocation.settings()
+    database, sync = reader.database(), reader.sync()
+    reader.finish()
+    if sync.api_url is None or sync.api_key is None:
+        raise SettingsError(("GUESTLY_API_URL and GUESTLY_API_KEY are both needed to ask Guestly",))
+    checks = invocation.on_database(database, "listings", lambda conn: _check(conn, sync))
+    wrong = [each for each in checks if each.fault is not None]
+    return Reply(
+        data=checks,
+        lines=tuple(_checked(checks)),
+        code=ExitCode.FAILED if wrong else ExitCode.DONE,
+    )
+
+
+def _set(invocation: Invocation, wanted: Mapping[str, str]) -> Reply:
+    database, sync = invocation.database_and_sync()
+    actor = invocation.actor()
+    from outbox_worker.operations.listings import set_listings
+    from outbox_worker.pms.port import PmsName
+
+    changes = invocation.on_database(
+        database,
+        "listings",
+        lambda conn: set_listings(conn, wanted, pms=PmsName(sync.pms), actor=actor),
+    )
+    return Reply(data=changes, lines=tuple(_changes(changes)))
+
+
+async def _check(conn: Connection, sync: SyncSettings) -> tuple[ListingCheck, ...]:
+    from outbox_worker.operations.listings import check_listings, list_listings
+    from outbox_worker.pms.port import PmsName
+    from outbox_worker.wiring import open_pms
+
+    rows = await list_listings(conn, pms=PmsName(sync.pms))
+    async with open_pms(sync, connections=1) as pms:
+        if pms is None:
+            return ()
+        return tuple([each async for each in check_listings(conn, rows, pms=pms)])
+
+
+def _table(rows: Sequence[ListingRow]) -> Iterator[str]:
+    if not rows:
+        yield "The site has no properties."
+        return
+    header = ("SLUG", "LISTING", "ACTIVE", "TITLE OR NAME")
+    cells = [
+        (
+            row.slug,
+            row.listing_id or "none",
+            "yes" if row.active else "no" if row.known else "unknown",
+            row.title or row.name or "",
+        )
+        for row in rows
+    ]
+    yield from columns([header, *cells])
+    missing = [row.slug for row in rows if row.active and row.listing_id is None]
+    if missing:
+        noun = counted(len(missing), "active property", "active properties")
+        yield f"{noun} without a listing."
+        yield f"fix: outbox listings set {_word(missing[0]) or 'SLUG'} LISTING_ID"
+
+
+def _changes(changes: Sequence[ListingChange]) -> Iterator[str]:
+    for change in changes:
+        if change.previous == change.listing_id:
+            was = "unchanged"
+        else:
+            was = f"was {change.previous}" if change.previous else "was none"
+        yield f"{change.slug}: {change.listing_id} ({was})"
+    for change in changes:
+        if not change.known:
+            yield from wrapped(
+                f"the site has no property {change.slug!r}; check the spelling with"
+                " `outbox listings list`",
+                first="warning: ",
+            )
+    blocked = [name for change in changes for name in change.unblocks]
+    if blocked:
+        was = counted(len(blocked), "booking was", "bookings were")
+        yield f"{was} refused for want of a listing. Send again:"
+        words = [_word(name) for name in blocked]
+        if len(blocked) <= _NAMED and None not in words:
+            yield f"     outbox requeue {' '.join(filter(None, words))}"
+        else:
+            yield "     outbox requeue --failed --error listing_missing"
+
+
+def _checked(checks: Sequence[ListingCheck]) -> Iterator[str]:
+    for each in checks:
+        verdict = "OK   " if each.fault is None else "WRONG"
+        named = f" {each.listing_id}" if each.listing_id else ""
+        yield from wrapped(
+            f"{each.slug}{named}: {each.fault or each.title or 'found'}", first=f"{verdict}  "
+        )
+    if not checks:
+        yield "There is nothing to check: no property and no listing."
+
+
+def _word(text: str) -> str | None:
+    """The text if a shell takes it as it is."""
+    from outbox_worker.alerts.shown import token
+
+    return token(text)

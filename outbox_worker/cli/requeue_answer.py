@@ -1,0 +1,127 @@
+"""What ``outbox requeue`` answers: its preview, its results and its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from outbox_worker.cli.exits import ExitCode
+from outbox_worker.cli.layout import columns, counted, day, wrapped
+
+if TYPE_CHECKING:
+    from outbox_worker.operations.plan import Item
+    from outbox_worker.operations.requeue import Requeued, Skipped
+    from outbox_worker.operations.settling import Settled
+
+#: A longer list is cut in the preview and in the answer; --json has all of it.
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the command answers.
+
+    Args:
+        plan: What was chosen, in a dry run alone.
+        settled: What became of each, with --wait alone.
+    """
+
+    dry_run: bool
+    interrupted: bool
+    plan: tuple[Item, ...] | None
+    requeued: tuple[Requeued, ...]
+    skipped: tuple[Skipped, ...]
+    settled: tuple[Settled, ...] | None
+
+
+def preview(items: Sequence[Item]) -> Iterator[str]:
+    """Lines that show what would be sent again, and what would be left alone and why."""
+    wanted = [item for item in items if item.skip is None]
+    if wanted:
+        rows = [("REF", "CHECK-IN", "STATE", "LAST ERROR")]
+        rows += [
+            (
+                item.name,
+                day(item.check_in) if item.check_in else "-",
+                item.state or "never requested",
+                item.error_code or "-",
+            )
+            for item in wanted[:_SHOWN]
+        ]
+        yield f"To be sent again: {len(wanted)}"
+        yield from columns(rows, indent="  ")
+        yield from _more(len(wanted))
+    else:
+        yield "To be sent again: nothing"
+    yield from _skipped([(item.name, item.skip) for item in items if item.skip is not None])
+
+
+def _skipped(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if pairs:
+        yield f"Left alone: {len(pairs)}"
+        yield from columns(pairs[:_SHOWN], indent="  ")
+        yield from _more(len(pairs))
+
+
+def _more(total: int) -> Iterator[str]:
+    if total > _SHOWN:
+        yield f"  and {total - _SHOWN:,} more"
+
+
+def exit_code(outcome: Outcome) -> ExitCode:
+    """How it went, in one number."""
+    if outcome.interrupted:
+        return ExitCode.INTERRUPTED
+    if not outcome.requeued:
+        return ExitCode.UNCHANGED
+    if outcome.settled is not None:
+        synced = sum(each.state == "synced" for each in outcome.settled)
+        if not synced:
+            return ExitCode.FAILED
+        if synced < len(outcome.settled):
+            return ExitCode.PARTLY
+    return ExitCode.PARTLY if outcome.skipped else ExitCode.DONE
+
+
+def answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
+    """Lines about what was done; ``chosen``: how many subjects the plan had."""
+    yield from _skipped([(each.name, each.reason) for each in outcome.skipped])
+    if outcome.settled is not None:
+        yield from _results(outcome.settled)
+    elif outcome.requeued:
+        shown = ", ".join(each.name for each in outcome.requeued[:_SHOWN])
+        yield from wrapped(f"Asked for again: {len(outcome.requeued)} ({shown})")
+        yield from _more(len(outcome.requeued))
+    left = chosen - len(outcome.requeued) - len(outcome.skipped)
+    if outcome.interrupted and left:
+        yield f"Interrupted: {counted(left, 'row')} not reached."
+        yield "next: the same command goes on with what is left"
+    elif outcome.interrupted:
+        yield "Interrupted: what becomes of it was not waited for."
+    elif not outcome.requeued:
+        yield "Nothing changed."
+    elif outcome.settled is None:
+        yield f"next: outbox show {_word(outcome.requeued[0])}"
+
+
+def _word(requeued: Requeued) -> str:
+    from outbox_worker.alerts.shown import token
+
+    return token(requeued.name) or str(requeued.delivery_id)
+
+
+def _results(settled: Sequence[Settled]) -> Iterator[str]:
+    synced = [each for each in settled if each.state == "synced"]
+    others = [each for each in settled if each.state != "synced"]
+    for each in synced[:_SHOWN]:
+        held = f", reservation {each.reservation_id}" if each.reservation_id else ""
+        yield f"{each.name}  synced{held}"
+    yield from _more(len(synced))
+    for each in others[:_SHOWN]:
+        code = f" ({each.error_code})" if each.error_code else ""
+        why = each.note or f"{each.error or 'no details'}{code}"
+        yield from wrapped(why, first=f"{each.name}  {each.state}: ", rest="  ")
+    yield from _more(len(others))
+    if len(settled) > 1:
+        yield f"{len(synced)} synced, {len(others)} not."

@@ -1,0 +1,164 @@
+"""``outbox show``: one booking, event or alert: where it stands and how it got there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from outbox_worker.cli.invocation import Invocation, standard_options
+from outbox_worker.cli.layout import day, labelled, moment, until, wrapped, zone
+from outbox_worker.cli.reply import Reply
+
+if TYPE_CHECKING:
+    from outbox_worker.database import Connection
+    from outbox_worker.operations.explain import Explanation
+    from outbox_worker.operations.payload import Payload
+    from outbox_worker.operations.timeline import BookingFacts, Timeline
+    from outbox_worker.settings import SyncSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the command answers; ``payload`` None: not asked for."""
+
+    timeline: Timeline
+    explanation: Explanation
+    payload: Payload | None
+
+
+@click.command("show", short_help="Where one booking stands, and how it got there.")
+@click.argument("ref")
+@click.option("--payload", is_flag=True, help="Print what would be sent, guest data included.")
+@standard_options
+@click.pass_obj
+def command(invocation: Invocation, *, ref: str, payload: bool) -> Reply:
+    """Show where a booking (or event, or alert) stands: why, what to do, and its history.
+
+    Guest data is shown with --payload only.
+    """
+    database, sync = invocation.database_and_sync()
+    shown = invocation.on_database(
+        database, "show", lambda conn: _read(conn, ref, sync, with_payload=payload)
+    )
+    return Reply(data=_for_programs(shown), lines=tuple(_lines(shown)))
+
+
+async def _read(conn: Connection, ref: str, sync: SyncSettings, *, with_payload: bool) -> Shown:
+    from outbox_worker.bookings.store import read_for_sync
+    from outbox_worker.operations.explain import explain
+    from outbox_worker.operations.fleet import SyncMode, read_fleet
+    from outbox_worker.operations.payload import payload_of
+    from outbox_worker.operations.plan import PmsView, is_as_wanted
+    from outbox_worker.operations.refs import resolve
+    from outbox_worker.operations.timeline import read_timeline
+    from outbox_worker.pms.port import PmsName
+
+    target = await resolve(conn, ref)
+    fleet = await read_fleet(conn, SyncMode(enabled=sync.enabled, test_mode=sync.test_mode))
+    timeline = await read_timeline(conn, target, fleet)
+    view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
+    as_wanted, payload = True, None
+    if timeline.booking is not None:
+        found = await read_for_sync(conn, [timeline.booking.id], pms=view.pms)
+        as_wanted = is_as_wanted(found[timeline.booking.id], view)
+        payload = payload_of(found[timeline.booking.id], view) if with_payload else None
+    return Shown(
+        timeline=timeline,
+        explanation=explain(timeline, fleet, as_wanted=as_wanted),
+        payload=payload,
+    )
+
+
+def _for_programs(shown: Shown) -> Shown:
+    """The same with the payload's amount as the JSON number that it is in the call."""
+    if shown.payload is None or shown.payload.body is None:
+        return shown
+    from outbox_worker.pms.guestly_body import encode
+
+    body = json.loads(encode(shown.payload.body))
+    return replace(shown, payload=replace(shown.payload, body=body))
+
+
+def _lines(shown: Shown) -> Iterator[str]:
+    timeline, said = shown.timeline, shown.explanation
+    state = timeline.delivery.state.value if timeline.delivery else "never requested"
+    yield f"{timeline.target.name}  {state}"
+    yield from wrapped(said.headline)
+    yield ""
+    yield from labelled(
+        [
+            ("why", said.why),
+            ("guest sees", said.guest_sees),
+            ("risk", said.risk),
+            *(_booking(timeline.booking, said) if timeline.booking else ()),
+            ("ids", _ids(timeline)),
+        ]
+    )
+    if timeline.entries:
+        yield ""
+        yield f"HISTORY (times in {zone()})"
+        for entry in timeline.entries:
+            took = f" [{entry.took.total_seconds():.1f} s]" if entry.took is not None else ""
+            yield from wrapped(
+                f"{entry.text}{took}",
+                first=f"  {moment(entry.at)}  {entry.kind:<7}  ",
+            )
+    if shown.payload is not None:
+        yield ""
+        yield from _payload(shown.payload)
+    if said.steps:
+        yield ""
+        for step in said.steps:
+            yield from wrapped(step.text, first="fix: ")
+            if step.command:
+                yield f"     {step.command}"
+
+
+def _booking(booking: BookingFacts, said: Explanation) -> Iterator[tuple[str, str]]:
+    arrival = f" (arrival {until(said.arrival_in)})" if said.arrival_in is not None else ""
+    yield "stay", f"{day(booking.check_in)} to {day(booking.check_out)}{arrival}"
+    total = "no total" if booking.total is None else f"total {booking.total:,.2f}"
+    yield (
+        "booking",
+        f"{booking.status}, payment {booking.payment_status}, {total}, {booking.guests} guests",
+    )
+    yield "property", ", ".join(filter(None, [booking.property_name, booking.property_slug]))
+
+
+def _ids(timeline: Timeline) -> str:
+    booking, delivery = timeline.booking, timeline.delivery
+    parts = []
+    if booking is not None:
+        parts.append(f"booking {booking.id}")
+    if delivery is not None:
+        parts.append(f"delivery {delivery.id}")
+    if booking is not None and booking.payment_intent_id:
+        parts.append(booking.payment_intent_id)
+    parts += [f"{held.mode} reservation {held.reservation_id}" for held in timeline.reservations]
+    return ", ".join(parts)
+
+
+def _payload(payload: Payload) -> Iterator[str]:
+    yield "PAYLOAD (guest data)"
+    if payload.fault is not None:
+        yield from wrapped(f"nothing can be sent: {payload.fault}", first="  ")
+    for name, value in _flat(payload.body or {}):
+        yield f"  {name}: {value}"
+    for warning in payload.warnings:
+        yield from wrapped(warning, first="  warning: ")
+
+
+def _flat(body: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, Decimal):
+            # the digits that are sent
+            yield f"{prefix}{name}", format(value, "f")
+        else:
+            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False)

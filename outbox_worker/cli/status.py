@@ -1,0 +1,173 @@
+"""``outbox status``: whether a person is needed, and what is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from outbox_worker.cli.exits import ExitCode
+from outbox_worker.cli.invocation import Invocation, standard_options
+from outbox_worker.cli.layout import columns, counted, day, moment, span, wrapped
+from outbox_worker.cli.reply import Reply
+
+if TYPE_CHECKING:
+    from outbox_worker.operations.status import DestinationCounts, Status
+
+
+@click.command("status", short_help="Whether a person is needed, and what is owed.")
+@standard_options
+@click.pass_obj
+def command(invocation: Invocation) -> Reply:
+    """Say whether a person is needed, what is owed to whom, and who is working.
+
+    Exit code 5 when a person is needed.
+    """
+    database, sync = invocation.database_and_sync()
+    from outbox_worker.operations.fleet import SyncMode
+    from outbox_worker.operations.status import read_status
+
+    ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+    status = invocation.on_database(database, "status", lambda conn: read_status(conn, ours))
+    return Reply(
+        data=status,
+        lines=tuple(_lines(status)),
+        code=ExitCode.NEEDS_PERSON if status.needs else ExitCode.DONE,
+    )
+
+
+def _lines(status: Status) -> Iterator[str]:
+    yield from _banners(status)
+    if status.needs:
+        yield "NEEDS YOU"
+        yield from _needs(status)
+    else:
+        yield "Nothing needs you."
+    yield ""
+    for each in status.destinations:
+        yield from _destination(each)
+    yield from _oldest(status)
+    yield from _waiting(status)
+    yield ""
+    yield from _workers(status)
+    for warning in status.warnings:
+        yield from wrapped(warning, first="warning: ")
+
+
+def _banners(status: Status) -> Iterator[str]:
+    from outbox_worker.operations.fleet import DISABLED
+
+    mode = status.fleet.mode
+    if not mode.enabled:
+        yield from wrapped(f"{DISABLED}: bookings are held, none is lost.")
+    elif mode.test_mode:
+        yield "TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to Guestly."
+    if status.tested and not (mode.enabled and mode.test_mode):
+        yield from wrapped(
+            f"TEST: {counted(status.tested, 'booking')} handled in test mode only, not in Guestly."
+            " Send with: outbox requeue --test-mode"
+        )
+    elif status.tested:
+        yield f"TEST: {counted(status.tested, 'booking')} handled so far."
+    for each in status.destinations:
+        if each.closed and each.closed != DISABLED:
+            yield from wrapped(f"{each.destination} is {each.closed}")
+
+
+def _needs(status: Status) -> Iterator[str]:
+    if status.parked_total:
+        yield from _parked(status)
+    if status.missing_total:
+        yield f"  {counted(status.missing_total, 'confirmed booking')} never requested"
+        rows = [(each.name, f"check-in {day(each.check_in)}") for each in status.missing]
+        yield from columns(rows, indent="    ")
+        yield from _more(status.missing_total, len(status.missing))
+        yield "    fix: outbox requeue --missing"
+    if any("event has waited" in need for need in status.needs):
+        yield "  a payment event could not be applied for more than 10 minutes"
+        for event in status.waiting_events:
+            since = moment(event.received_at)
+            yield f"    {event.id}  {event.outcome}, {event.type}, since {since}"
+        yield f"    fix: outbox show {status.waiting_events[0].id}"
+    if status.open_alerts_total:
+        yield f"  {counted(status.open_alerts_total, 'alert is', 'alerts are')} open"
+        for alert in status.open_alerts:
+            about = f" about {alert.booking}" if alert.booking else ""
+            yield f"    {alert.kind}{about}, since {moment(alert.first_seen_at)}"
+        yield from _more(status.open_alerts_total, len(status.open_alerts))
+    if any("no worker" in need for need in status.needs):
+        yield "  work is due and no worker is running"
+        yield "    fix: outbox worker run"
+
+
+def _parked(status: Status) -> Iterator[str]:
+    what = counted(status.parked_total, "delivery was", "deliveries were")
+    yield f"  {what} given up"
+    rows = [("REF", "CHECK-IN", "STATE", "NEXT TRY", "ERROR")]
+    rows += [
+        (
+            each.name,
+            day(each.check_in) if each.check_in else "-",
+            each.state.value,
+            moment(each.due_at) if each.due_at else "never",
+            each.error_code or "-",
+        )
+        for each in status.parked
+    ]
+    yield from columns(rows, indent="    ")
+    yield from _more(status.parked_total, len(status.parked))
+    yield f"    fix: outbox show {status.parked[0].name}"
+
+
+def _more(total: int, shown: int) -> Iterator[str]:
+    if total > shown:
+        yield f"    and {total - shown:,} more"
+
+
+def _destination(each: DestinationCounts) -> Iterator[str]:
+    parts = [
+        f"{state} {number:,}{'+' if state == 'synced' and each.synced_at_least else ''}"
+        for state, number in each.counts.items()
+        if number
+    ]
+    if parts or each.destination != "chat":
+        yield from wrapped(", ".join(parts) or "nothing yet", first=f"{each.destination:<9}")
+
+
+def _oldest(status: Status) -> Iterator[str]:
+    owed = [
+        (each.oldest_owed_at, each.destination)
+        for each in status.destinations
+        if each.oldest_owed_at is not None
+    ]
+    if owed:
+        at, destination = min(owed)
+        yield f"Oldest owed: {span(status.fleet.now - at)} ({destination})."
+
+
+def _waiting(status: Status) -> Iterator[str]:
+    if status.waiting_events_total:
+        number = counted(status.waiting_events_total, "payment event waits", "payment events wait")
+        yield f"{number} to be applied."
+
+
+def _workers(status: Status) -> Iterator[str]:
+    workers = status.fleet.workers
+    if not workers:
+        yield "No worker is running."
+        return
+    yield f"{counted(len(workers), 'worker')} running"
+    rows = []
+    for worker in workers:
+        mode = "TEST" if worker.test_mode else "LIVE"
+        rows.append(
+            (
+                worker.id,
+                mode if worker.sync_enabled else "DISABLED",
+                "listening" if worker.listening else "polling",
+                f"{worker.in_flight} in flight",
+                f"seen {span(worker.seen_ago)} ago",
+            )
+        )
+    yield from columns(rows, indent="  ")

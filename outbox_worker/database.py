@@ -1,0 +1,136 @@
+"""Connections to Postgres: one way to open them, and the translation of psycopg's errors.
+
+Everything works through a transaction pooler: no session state, no server-side prepared statements,
+no session locks. LISTEN and migrations use a direct connection of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.rows import dict_row
+
+from outbox_worker.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseUnreachableError,
+    SchemaError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+Row: TypeAlias = dict[str, Any]
+Connection: TypeAlias = psycopg.AsyncConnection[Row]
+
+#: libpq options for every connection: a dead peer is noticed within about 20 s, even in the middle
+#: of a wait.
+CONNECT_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15000,
+}
+
+#: SQLSTATE classes and codes after which the server, not the statement, is at fault: asking again
+#: later may work.
+_UNREACHABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    pg.AdminShutdown,
+    pg.CrashShutdown,
+    pg.CannotConnectNow,
+    pg.IdleInTransactionSessionTimeout,
+)
+_SCHEMA = (
+    pg.UndefinedTable,
+    pg.UndefinedColumn,
+    pg.UndefinedFunction,
+    pg.InvalidSchemaName,
+    pg.InsufficientPrivilege,
+)
+
+
+async def connect(url: str, *, application_name: str, autocommit: bool = True) -> Connection:
+    """Open one connection that also works through a transaction pooler.
+
+    Args:
+        url: libpq URL or keyword string.
+        application_name: Shown in pg_stat_activity.
+        autocommit: False begins a transaction at the first statement.
+
+    Raises:
+        DatabaseUnreachableError: No connection within 5 s; the message names neither password nor
+            URL.
+    """
+    with translated():
+        return await psycopg.AsyncConnection.connect(
+            url,
+            autocommit=autocommit,
+            # the integer 0 would mean "prepare at once", which a pooler cannot serve
+            prepare_threshold=None,
+            row_factory=dict_row,
+            application_name=application_name,
+            **CONNECT_OPTIONS,
+        )
+
+
+@contextlib.asynccontextmanager
+async def connection(url: str, *, application_name: str) -> AsyncIterator[Connection]:
+    """One autocommit connection for the length of a block, closed on every way out.
+
+    Raises:
+        DatabaseUnreachableError: See `connect`.
+    """
+    conn = await connect(url, application_name=application_name)
+    try:
+        with translated():
+            yield conn
+    finally:
+        await conn.close()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn psycopg's errors into this project's tree.
+
+    Raises:
+        DatabaseBusyError: Somebody held a lock for longer than the statement was to wait.
+        DatabaseUnreachableError: The server cannot be reached, is starting, or the connection was
+            lost.
+        SchemaError: A table, column or privilege that this version needs is missing.
+        DatabaseError: Anything else that Postgres refused.
+    """
+    try:
+        yield
+    except _SCHEMA as error:
+        raise SchemaError(
+            f"the database is not as this version needs it: {_first_line(error)}",
+            hint="Run `outbox migrate` with a role that owns schema outbox.",
+        ) from error
+    except pg.LockNotAvailable as error:
+        raise DatabaseBusyError(
+            "a row or table was locked by somebody else for too long",
+            hint="Look for long transactions in pg_stat_activity.",
+        ) from error
+    except _UNREACHABLE as error:
+        raise DatabaseUnreachableError(
+            f"Postgres cannot be reached: {_first_line(error)}",
+            hint="Check DATABASE_URL and that the server accepts connections from here.",
+        ) from error
+    except psycopg.Error as error:
+        raise DatabaseError(
+            f"Postgres refused a statement ({error.sqlstate or 'no SQLSTATE'}): "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    # libpq puts every address it tried on lines of their own, and details may quote values of a row
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

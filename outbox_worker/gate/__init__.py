@@ -1,0 +1,1 @@
+"""Gates in front of a destination: circuit, rate limit, pause."""

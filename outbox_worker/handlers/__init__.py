@@ -1,0 +1,1 @@
+"""One handler per destination: load, decide, call, answer with an outcome and effects."""

@@ -1,0 +1,88 @@
+"""What a settled result changes beyond its own row.
+
+Handlers return effects as values; `worker.settle` applies them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from outbox_worker.outbox.outcome import Outcome
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert
+    from outbox_worker.pms.port import Mode, PmsName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationHeld:
+    """The PMS holds this reservation for the booking.
+
+    Args:
+        fingerprint: Hash of the state that was confirmed there; None: not known (a reservation
+            found by look-up that differs).
+    """
+
+    booking_id: UUID
+    pms: PmsName
+    reservation_id: str
+    mode: Mode
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRaised:
+    """Tell a person.
+
+    Args:
+        alert: What to tell.
+        names_delivery: Whether the alert names this delivery, whose success then heals it.
+        only_if_given_up: Raise it only when this settle gives the row up for the first time since
+            it last worked; the alert then names the delivery. Otherwise raise it whenever the
+            result is accepted.
+    """
+
+    alert: NewAlert
+    only_if_given_up: bool
+    names_delivery: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMailed:
+    """A mail that names these deliveries was accepted."""
+
+    alert_id: AlertId
+    delivery_ids: tuple[int, ...]
+    resolved_told: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertResolved:
+    """Whatever this kind of alert said is over, for all fingerprints with this beginning."""
+
+    kind: AlertKind
+    fingerprint_prefix: str
+
+
+Effect: TypeAlias = ReservationHeld | AlertRaised | AlertMailed | AlertResolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one handler made of one claim.
+
+    Args:
+        outcome: See `outbox.outcome`.
+        booking_id: Booking whose columns mirror this delivery; settle locks it first and refreshes
+            them last.
+        effects: Applied in the settling transaction, only when the settle is accepted.
+        reservation_id: For the log sentence of a success.
+    """
+
+    outcome: Outcome
+    booking_id: UUID | None = None
+    effects: tuple[Effect, ...] = field(default=())
+    reservation_id: str | None = None

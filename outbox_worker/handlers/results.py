@@ -1,0 +1,237 @@
+"""What one answer of the PMS makes of a claim: results as values, shared by all steps of a sync."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+from uuid import UUID
+
+from outbox_worker.alerts.alert import AlertKind, NewAlert
+from outbox_worker.bookings.booking import Booking
+from outbox_worker.bookings.store import SyncView
+from outbox_worker.handlers import decide
+from outbox_worker.handlers.effect import (
+    AlertRaised,
+    AlertResolved,
+    Effect,
+    ReservationHeld,
+    Result,
+)
+from outbox_worker.handlers.protocol import Deadline
+from outbox_worker.outbox.delivery import Claim
+from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Park, Retry, Wait
+from outbox_worker.pms.port import (
+    Absent,
+    Ambiguous,
+    Held,
+    Misconfigured,
+    Mode,
+    PmsName,
+    RateLimited,
+    Rejected,
+    Reservation,
+    Unavailable,
+    Unsupported,
+    WriteAnswer,
+)
+
+#: How soon a row is looked at again that waits for a person or for the settings to change.
+RECHECK = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRules:
+    """Settings of the sync that a decision needs.
+
+    Args:
+        timeout: Longest time of one call.
+        quiet: How long after its end an unknown write may still take effect in the PMS.
+        currency: Currency of every total, ISO 4217.
+    """
+
+    test_mode: bool
+    timeout: timedelta
+    quiet: timedelta
+    look_before_create: bool
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One claim with all that its steps share."""
+
+    pms: PmsName
+    rules: SyncRules
+    claim: Claim
+    booking: Booking
+    view: SyncView
+    reservation: Reservation | None
+    wanted: decide.Wanted
+    doubt: decide.Doubt | None
+    deadline: Deadline
+
+
+def held(
+    job: Job,
+    reservation_id: str,
+    *,
+    mode: Mode = Mode.LIVE,
+    record: AttemptOutcome = AttemptOutcome.HELD,
+    http_status: int | None,
+) -> Result:
+    """The PMS holds the wanted state under this reservation."""
+    effects: tuple[Effect, ...] = (
+        reservation(job, reservation_id, fingerprint=job.wanted.fingerprint, mode=mode),
+    )
+    if mode is Mode.LIVE:
+        # a call that worked proves key and address right
+        prefix = f"{job.claim.destination}:"
+        effects += (AlertResolved(kind=AlertKind.MISCONFIGURED, fingerprint_prefix=prefix),)
+    return Result(
+        outcome=Done(record=record, http_status=http_status),
+        booking_id=job.booking.id,
+        effects=effects,
+        reservation_id=reservation_id,
+    )
+
+
+def adopted(job: Job, reservation_id: str, *, as_wanted: bool) -> Result:
+    """A look-up found our reservation; one that differs is put on record and changed next."""
+    if as_wanted:
+        return held(job, reservation_id, http_status=None)
+    # Changed in this same claim, a crash in between would look to the next claimant like an
+    # unknown create that has landed as wanted.
+    wait = Wait(
+        due_in=timedelta(0),
+        record=AttemptOutcome.WAITING,
+        code="adopted",
+        message="the PMS already holds this booking in another state; it is changed next",
+        certain=True,
+    )
+    effect = reservation(job, reservation_id, fingerprint=None)
+    return Result(outcome=wait, booking_id=job.booking.id, effects=(effect,))
+
+
+def reservation(
+    job: Job,
+    reservation_id: str,
+    *,
+    fingerprint: str | None,
+    mode: Mode = Mode.LIVE,
+) -> ReservationHeld:
+    """Put a reservation on record; ``fingerprint`` None: its state there is not known."""
+    return ReservationHeld(
+        booking_id=job.booking.id,
+        pms=job.pms,
+        reservation_id=reservation_id,
+        mode=mode,
+        fingerprint=fingerprint,
+    )
+
+
+def quiet(job: Job, rest: timedelta, *, http_status: int | None) -> Result:
+    """Too early to write after a write of unknown outcome."""
+    wait = Wait(
+        due_in=rest,
+        record=None if http_status is None else AttemptOutcome.WAITING,
+        code="quiet_period",
+        message="a write of unknown outcome may still take effect; nothing is sent before that",
+        http_status=http_status,
+    )
+    return Result(outcome=wait, booking_id=job.booking.id)
+
+
+def failed(job: Job, answer: WriteAnswer) -> Result:
+    """A call that did not bring the PMS to the wanted state."""
+    match answer:
+        case RateLimited(retry_after=retry_after):
+            wait = Wait(
+                # "Retry-After: 0" must not become a tight loop that costs no attempt
+                due_in=max(retry_after, timedelta(seconds=1)),
+                record=AttemptOutcome.RATE_LIMITED,
+                code="rate_limited",
+                message="the PMS asked to slow down",
+                http_status=answer.http_status,
+            )
+            return Result(outcome=wait, booking_id=job.booking.id)
+        case Misconfigured():
+            return _misconfigured(job, answer)
+        case Unavailable():
+            retry = Retry(code=answer.code, message=answer.message, http_status=answer.http_status)
+            return retried(job, retry)
+        case Ambiguous():
+            retry = Retry(
+                code=answer.code,
+                message=answer.message,
+                ambiguous=True,
+                settled_for=job.rules.quiet if answer.finished else timedelta(0),
+                http_status=answer.http_status,
+            )
+            return retried(job, retry)
+        case Rejected():
+            park = Park(code=answer.code, message=answer.message, http_status=answer.http_status)
+            return parked(job.claim, job.booking, park, pms=job.pms)
+        case Unsupported():
+            park = Park(code=answer.code, message=answer.message)
+            return parked(job.claim, job.booking, park, pms=job.pms)
+        case Held() | Absent():
+            raise AssertionError("handled by the step that called")
+        case _:
+            assert_never(answer)
+
+
+def retried(job: Job, retry: Retry) -> Result:
+    """A failed attempt; an alert follows if it was the last one."""
+    return unseen(job.claim, retry, pms=job.pms, booking_id=job.booking.id)
+
+
+def unseen(claim: Claim, retry: Retry, *, pms: PmsName, booking_id: UUID | None) -> Result:
+    """A failed attempt of which nothing but the claim is known."""
+    alert = _incident(AlertKind.SYNC_FAILED, claim, code=retry.code, pms=pms)
+    return Result(outcome=retry, booking_id=booking_id, effects=(alert,))
+
+
+def parked(
+    claim: Claim,
+    booking: Booking | None,
+    park: Park,
+    *,
+    pms: PmsName,
+    also: tuple[Effect, ...] = (),
+) -> Result:
+    """A person's turn; ``also`` is applied with it."""
+    return Result(
+        outcome=park,
+        booking_id=None if booking is None else booking.id,
+        effects=(*also, _incident(AlertKind.SYNC_REJECTED, claim, code=park.code, pms=pms)),
+    )
+
+
+def abandoned(job: Job) -> Result:
+    """Too late for another call within the lease: give the row back, uncharged."""
+    return Result(outcome=Abandon(code="lease_too_short"), booking_id=job.booking.id)
+
+
+def _misconfigured(job: Job, answer: Misconfigured) -> Result:
+    wait = Wait(
+        due_in=RECHECK,
+        record=AttemptOutcome.MISCONFIGURED,
+        code=answer.code,
+        message=answer.message,
+        http_status=answer.http_status,
+    )
+    alert = NewAlert(
+        kind=AlertKind.MISCONFIGURED,
+        fingerprint=f"{job.claim.destination}:{answer.code}",
+        facts={"code": answer.code, "error": answer.message, "pms": job.pms},
+    )
+    effect = AlertRaised(alert=alert, only_if_given_up=False, names_delivery=False)
+    return Result(outcome=wait, booking_id=job.booking.id, effects=(effect,))
+
+
+def _incident(kind: AlertKind, claim: Claim, *, code: str, pms: PmsName) -> AlertRaised:
+    # one incident per cause: an outage is one mail that names many bookings
+    fingerprint = f"{claim.destination}:{code}"
+    alert = NewAlert(kind=kind, fingerprint=fingerprint, facts={"code": code, "pms": pms})
+    return AlertRaised(alert=alert, only_if_given_up=True, names_delivery=True)

@@ -1,0 +1,1 @@
+"""What operators do, without its presentation: references, timelines, asking again, listings."""

@@ -1,0 +1,205 @@
+"""Which listing of the PMS a property is: set, imported, listed and checked by operators."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from outbox_worker.database import Connection
+from outbox_worker.errors import RefusedError
+from outbox_worker.operations.actions import record_action
+from outbox_worker.pms.port import (
+    Absent,
+    Listing,
+    Misconfigured,
+    Pms,
+    PmsName,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+from outbox_worker.sql import query
+
+#: Error code of a booking that was refused because its property has no listing.
+LISTING_MISSING = "listing_missing"
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingRow:
+    """A property and its listing.
+
+    Args:
+        known: Whether the site has a property with that slug.
+        name: The property's name; None for an unknown slug.
+        active: Whether the property can be booked.
+        listing_id: None: none set, its bookings are refused.
+        title: The listing's title in the PMS, as last checked.
+    """
+
+    slug: str
+    known: bool
+    name: str | None
+    active: bool
+    listing_id: str | None
+    title: str | None
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingChange:
+    """One slug that was set.
+
+    Args:
+        previous: The listing id before; None: there was none. Equal to ``listing_id``: unchanged.
+        known: Whether the site has a property with that slug.
+        unblocks: References of bookings that were refused for want of it, soonest check-in first.
+    """
+
+    slug: str
+    listing_id: str
+    previous: str | None
+    known: bool
+    unblocks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingCheck:
+    """What the PMS says of one listing.
+
+    Args:
+        fault: What is wrong, one sentence; None: the PMS has it and it is active.
+    """
+
+    slug: str
+    listing_id: str | None
+    title: str | None
+    fault: str | None
+
+
+async def list_listings(conn: Connection, *, pms: PmsName) -> tuple[ListingRow, ...]:
+    """All properties and all listings, by slug."""
+    cursor = await conn.execute(query("list_listings"), {"pms": pms})
+    return tuple(
+        ListingRow(
+            slug=row["slug"],
+            known=row["known"],
+            name=row["name"],
+            active=row["known"] and row["is_active"] is not False,
+            listing_id=row["listing_id"],
+            title=row["title"],
+            updated_at=row["updated_at"],
+        )
+        for row in await cursor.fetchall()
+    )
+
+
+async def set_listings(
+    conn: Connection, wanted: Mapping[str, str], *, pms: PmsName, actor: str
+) -> tuple[ListingChange, ...]:
+    """Set listings, all of them or none.
+
+    Args:
+        conn: Owns no transaction yet.
+        wanted: Listing id by slug, each 1 to 200 printable characters.
+        pms: Whose listings.
+        actor: For the history.
+
+    Raises:
+        RefusedError: A slug or id that cannot be one.
+    """
+    for slug, listing_id in wanted.items():
+        _check_word("slug", slug)
+        _check_word(f"listing id of {slug!r}", listing_id)
+    slugs = sorted(wanted)
+    async with conn.transaction():
+        cursor = await conn.execute(
+            query("set_listings"),
+            {"pms": pms, "slugs": slugs, "listing_ids": [wanted[slug] for slug in slugs]},
+        )
+        rows = await cursor.fetchall()
+        changed = [row["slug"] for row in rows if row["previous"] != row["listing_id"]]
+        if changed:
+            await record_action(
+                conn,
+                actor=actor,
+                action="set listing",
+                target=", ".join(changed),
+                affected=len(changed),
+            )
+    cursor = await conn.execute(
+        query("unblocked_by_listing"), {"code": LISTING_MISSING, "slugs": slugs}
+    )
+    blocked: dict[str, list[str]] = {}
+    for row in await cursor.fetchall():
+        blocked.setdefault(row["slug"], []).append(row["booking_reference"])
+    return tuple(
+        ListingChange(
+            slug=row["slug"],
+            listing_id=row["listing_id"],
+            previous=row["previous"],
+            known=row["known"],
+            unblocks=tuple(blocked.get(row["slug"], ())),
+        )
+        for row in rows
+    )
+
+
+async def check_listings(
+    conn: Connection, rows: Sequence[ListingRow], *, pms: Pms
+) -> AsyncIterator[ListingCheck]:
+    """Ask the PMS for each listing, one after the other, and keep its title.
+
+    Args:
+        conn: In autocommit mode; never inside a transaction while the PMS is asked.
+        rows: What to check; an active property without a listing is a fault as well.
+        pms: The adapter.
+    """
+    for row in rows:
+        if row.listing_id is None:
+            if row.active:
+                fault = "no listing is set: its bookings are refused"
+                yield ListingCheck(slug=row.slug, listing_id=None, title=None, fault=fault)
+            continue
+        title, fault_found = await _ask(pms, row.listing_id)
+        if title is not None:
+            await conn.execute(
+                query("set_listing_title"),
+                {
+                    "pms": pms.name,
+                    "slug": row.slug,
+                    "listing_id": row.listing_id,
+                    "title": title.replace("\0", "")[:_LONGEST],
+                },
+            )
+        if fault_found is None and not row.known:
+            fault_found = "the site has no property with this slug"
+        yield ListingCheck(slug=row.slug, listing_id=row.listing_id, title=title, fault=fault_found)
+
+
+async def _ask(pms: Pms, listing_id: str) -> tuple[str | None, str | None]:
+    answer = await pms.listing(listing_id)
+    match answer:
+        case Listing(title=title, active=True):
+            return title, None
+        case Listing(title=title):
+            return title, "the PMS has it, but not as active"
+        case Absent():
+            return None, "the PMS has no such listing"
+        case RateLimited():
+            return None, "not checked: the PMS asks us to slow down"
+        case Unavailable(message=message) | Misconfigured(message=message):
+            return None, f"not checked: {message}"
+        case Rejected(message=message):
+            return None, f"the PMS refused the question: {message}"
+        case _:
+            assert_never(answer)
+
+
+def _check_word(what: str, word: str) -> None:
+    if not 1 <= len(word) <= _LONGEST or not word.isprintable() or word != word.strip():
+        raise RefusedError(
+            f"the {what} is not usable: 1 to {_LONGEST} printable characters, no space around them"
+        )

@@ -1,0 +1,103 @@
+"""Waiting until it is known what became of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from outbox_worker.database import Connection, Row
+from outbox_worker.operations.fleet import Fleet, SyncMode, read_fleet
+from outbox_worker.operations.requeue import Requeued
+from outbox_worker.operations.rows import snapshot_from
+from outbox_worker.outbox.delivery import Destination, State, state_of
+from outbox_worker.sql import query
+
+#: Nothing more happens to the request soon, or by itself.
+_AT_REST = frozenset({State.FAILED, State.REJECTED, State.DISCARDED, State.HELD})
+_LOOK_EVERY = timedelta(seconds=0.2)
+#: A worker that is being restarted is waited for so long.
+_WORKER_PATIENCE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of one request.
+
+    Args:
+        state: ``synced`` when this request was fulfilled, whatever was asked for since.
+        reservation_id: What the PMS is known to hold now.
+        error_code, error: The last error; None when it was fulfilled.
+        note: Why the wait ended before it was settled; None: it is.
+    """
+
+    name: str
+    state: State
+    reservation_id: str | None
+    error_code: str | None
+    error: str | None
+    note: str | None
+
+
+async def wait_until_settled(
+    conn: Connection, requeued: Sequence[Requeued], *, ours: SyncMode
+) -> tuple[Settled, ...]:
+    """Look again and again until every request is fulfilled, given up, or cannot go on.
+
+    Args:
+        conn: In autocommit mode.
+        requeued: What to wait for.
+        ours: What our own environment says of the sync; used while no worker is running.
+
+    Returns:
+        One for each, in the same order.
+    """
+    alone_since: float | None = None
+    while True:
+        fleet = await read_fleet(conn, ours)
+        seen = await _look(conn, requeued, fleet)
+        alone_since = None if fleet.workers else alone_since or time.monotonic()
+        alone = alone_since is not None and (
+            time.monotonic() - alone_since > _WORKER_PATIENCE.total_seconds()
+        )
+        if alone or all(_is_settled(each) for each in seen):
+            return tuple(
+                each if _is_settled(each) else replace(each, note="no worker is running")
+                for each in seen
+            )
+        await asyncio.sleep(_LOOK_EVERY.total_seconds())
+
+
+def _is_settled(each: Settled) -> bool:
+    return each.state is State.SYNCED or each.state in _AT_REST
+
+
+async def _look(conn: Connection, requeued: Sequence[Requeued], fleet: Fleet) -> list[Settled]:
+    cursor = await conn.execute(
+        query("requeue_progress"), {"ids": [each.delivery_id for each in requeued]}
+    )
+    rows = {row["id"]: row for row in await cursor.fetchall()}
+    return [_settled(each, rows.get(each.delivery_id), fleet) for each in requeued]
+
+
+def _settled(requeued: Requeued, row: Row | None, fleet: Fleet) -> Settled:
+    if row is None:
+        # pruned, which happens to nothing that is owed
+        return Settled(
+            name=requeued.name, state=State.SYNCED, reservation_id=None,
+            error_code=None, error=None, note=None,
+        )  # fmt: skip
+    destination = Destination(row["destination"])
+    done = row["delivered"] >= requeued.version
+    held = destination in fleet.closed
+    state = State.SYNCED if done else state_of(snapshot_from(row), now=row["now"], held=held)
+    return Settled(
+        name=requeued.name,
+        state=state,
+        reservation_id=row["reservation_id"],
+        error_code=None if done else row["last_error_code"],
+        error=None if done else row["last_error"],
+        note=fleet.closed.get(destination) if state is State.HELD else None,
+    )

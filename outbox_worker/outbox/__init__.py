@@ -1,0 +1,1 @@
+"""The engine: deliveries, their rules (pure) and their statements."""

@@ -1,0 +1,314 @@
+"""The engine's statements as functions. The caller owns the transaction and the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from outbox_worker.database import Connection, Row
+from outbox_worker.errors import DecodeError
+from outbox_worker.outbox.delivery import (
+    Claim,
+    DeliveryId,
+    Destination,
+    Fence,
+    Reason,
+    Snapshot,
+    WorkerId,
+)
+from outbox_worker.sql import query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """How many rows of one destination a claim may take.
+
+    Args:
+        limit: Free slots, 1 or more.
+        max_attempts: Attempts of one round; None: no limit.
+    """
+
+    destination: Destination
+    limit: int
+    max_attempts: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """A delivery by id, with the database's clock.
+
+    Args:
+        now: The database's clock when it was read, aware UTC.
+    """
+
+    id: DeliveryId
+    destination: Destination
+    key: str
+    snapshot: Snapshot
+    last_error_code: str | None
+    last_error: str | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extended:
+    """Claims by what became of their leases; a claim in neither is not ours any more.
+
+    Args:
+        renewed: Their leases begin anew.
+        locked: Somebody else locks the row, or it is gone: nothing is known, nothing was changed.
+    """
+
+    renewed: frozenset[Fence]
+    locked: frozenset[Fence]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledHeld:
+    """An accepted success; ``again``: a newer version was asked for meanwhile."""
+
+    id: DeliveryId
+    again: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledFailed:
+    """An accepted failure.
+
+    Args:
+        gave_up: Whether the row is parked now.
+        tell: Whether a person has to be told now.
+    """
+
+    id: DeliveryId
+    gave_up: bool
+    tell: bool
+
+
+async def request(
+    conn: Connection,
+    *,
+    destination: Destination,
+    key: str,
+    reason: Reason,
+    reference: str | None = None,
+    traceparent: str | None = None,
+) -> int:
+    """Ask that ``destination`` holds the current state of ``key``.
+
+    Returns:
+        The version asked for.
+    """
+    row = await _one(
+        conn,
+        "request",
+        {
+            "destination": destination,
+            "key": key,
+            "reason": reason,
+            "reference": reference,
+            "traceparent": traceparent,
+        },
+    )
+    return int(row["version"])
+
+
+async def request_sync(
+    conn: Connection,
+    booking_id: UUID,
+    *,
+    reason: Reason,
+    reference: str | None = None,
+    traceparent: str | None = None,
+) -> int:
+    """Ask that the PMS holds the booking as it is when this transaction commits.
+
+    Locks the booking first.
+
+    Returns:
+        The version asked for.
+    """
+    row = await _one(
+        conn,
+        "request_sync",
+        {
+            "booking_id": booking_id,
+            "reason": reason,
+            "reference": reference,
+            "traceparent": traceparent,
+        },
+    )
+    return int(row["version"])
+
+
+async def notify(conn: Connection) -> None:
+    """Wake the workers. Send it after the commit: inside, it serialises every committer."""
+    await conn.execute(query("notify"))
+
+
+async def claim(
+    conn: Connection, wanted: Sequence[Wanted], *, owner: WorkerId, lease: timedelta
+) -> list[Claim]:
+    """Take due rows: a statement of its own, committed before anything is called.
+
+    Args:
+        conn: In autocommit mode.
+        wanted: Destinations whose gates are open, with their free slots.
+        owner: This worker.
+        lease: How long the rows are ours.
+
+    Returns:
+        The claimed rows, in no particular order.
+    """
+    cursor = await conn.execute(
+        query("claim"),
+        {
+            "destinations": [w.destination for w in wanted],
+            "limits": [w.limit for w in wanted],
+            "max_attempts": [w.max_attempts for w in wanted],
+            "owner": owner,
+            "lease": lease,
+        },
+    )
+    return [_claim(row) for row in await cursor.fetchall()]
+
+
+async def claim_one(
+    conn: Connection,
+    delivery_id: DeliveryId,
+    *,
+    owner: WorkerId,
+    lease: timedelta,
+    max_attempts: int | None,
+) -> Claim | None:
+    """Take one row by id if it is due and free; else None."""
+    cursor = await conn.execute(
+        query("claim_one"),
+        {"id": delivery_id, "owner": owner, "lease": lease, "max_attempts": max_attempts},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else _claim(row)
+
+
+async def extend(
+    conn: Connection, claims: Sequence[Claim], *, owner: WorkerId, lease: timedelta
+) -> Extended:
+    """Renew leases that have not ended yet; waits for nobody."""
+    cursor = await conn.execute(
+        query("extend"),
+        {
+            "ids": [c.id for c in claims],
+            "fences": [c.fence for c in claims],
+            "owner": owner,
+            "lease": lease,
+        },
+    )
+    rows = await cursor.fetchall()
+    return Extended(
+        renewed=frozenset(Fence(row["fence"]) for row in rows if row["renewed"]),
+        locked=frozenset(Fence(row["fence"]) for row in rows if row["locked"]),
+    )
+
+
+async def settle_held(
+    conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
+) -> list[SettledHeld]:
+    """Record successes; rows whose fence or owner differ are left alone and not returned.
+
+    Args:
+        conn: Inside the settling transaction.
+        columns: Equally long lists by parameter name of the query ``settle_held``.
+        owner: This worker.
+    """
+    cursor = await conn.execute(query("settle_held"), {**columns, "owner": owner})
+    return [
+        SettledHeld(id=DeliveryId(row["id"]), again=row["again"]) for row in await cursor.fetchall()
+    ]
+
+
+async def settle_failed(
+    conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
+) -> list[SettledFailed]:
+    """Record failures; rows whose fence or owner differ are left alone and not returned."""
+    cursor = await conn.execute(query("settle_failed"), {**columns, "owner": owner})
+    return [
+        SettledFailed(id=DeliveryId(row["id"]), gave_up=row["gave_up"], tell=row["tell"])
+        for row in await cursor.fetchall()
+    ]
+
+
+async def release(
+    conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
+) -> list[DeliveryId]:
+    """Give rows back uncharged; rows whose fence or owner differ are left alone, not returned."""
+    cursor = await conn.execute(query("release"), {**columns, "owner": owner})
+    return [DeliveryId(row["id"]) for row in await cursor.fetchall()]
+
+
+async def hold_reservations(conn: Connection, columns: Mapping[str, Any]) -> None:
+    """Record what the PMS holds: lists by parameter name of the query ``hold_reservation``."""
+    await conn.execute(query("hold_reservation"), columns)
+
+
+async def read(conn: Connection, delivery_id: DeliveryId) -> DeliveryRow | None:
+    """One delivery; None when it is gone."""
+    cursor = await conn.execute(query("delivery_by_id"), {"id": delivery_id})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    return DeliveryRow(
+        id=DeliveryId(row["id"]),
+        destination=Destination(row["destination"]),
+        key=row["key"],
+        snapshot=Snapshot(
+            requested=row["requested"],
+            delivered=row["delivered"],
+            due_at=row["due_at"],
+            failed_at=row["failed_at"],
+            discarded_at=row["discarded_at"],
+            uncertain_at=row["uncertain_at"],
+            attempts=row["attempts"],
+            lease_until=row["lease_until"],
+        ),
+        last_error_code=row["last_error_code"],
+        last_error=row["last_error"],
+        now=row["now"],
+    )
+
+
+async def find(conn: Connection, *, destination: Destination, key: str) -> DeliveryId | None:
+    """The delivery of a key; None when nothing was ever requested for it."""
+    cursor = await conn.execute(
+        query("delivery_id_by_key"), {"destination": destination, "key": key}
+    )
+    row = await cursor.fetchone()
+    return None if row is None else DeliveryId(row["id"])
+
+
+async def _one(conn: Connection, name: str, parameters: Mapping[str, Any]) -> Row:
+    cursor = await conn.execute(query(name), parameters)
+    row = await cursor.fetchone()
+    if row is None:
+        raise DecodeError(f"query {name} answered no row")
+    return row
+
+
+def _claim(row: Row) -> Claim:
+    return Claim(
+        id=DeliveryId(row["id"]),
+        destination=Destination(row["destination"]),
+        key=row["key"],
+        version=row["version"],
+        fence=Fence(row["fence"]),
+        attempts=row["attempts"],
+        round=row["round"],
+        failed_at=row["failed_at"],
+        uncertain_at=row["uncertain_at"],
+        delivered_at=row["delivered_at"],
+        requested_at=row["requested_at"],
+        seen_at=row["seen_at"],
+        lost_owner=None if row["lost_owner"] is None else WorkerId(row["lost_owner"]),
+    )

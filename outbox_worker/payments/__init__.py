@@ -1,0 +1,1 @@
+"""Inbound payment events: read, decide, and apply in one transaction."""

@@ -1,0 +1,257 @@
+"""The inbox: one transaction per event that keeps it once, applies it and asks for what it causes.
+
+Whatever a function here returns is committed. Whatever it raises is not, and then the sender has to
+come back: the event is neither lost nor half applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import psycopg
+from psycopg import errors as pg
+
+from outbox_worker.alerts.store import raise_alert
+from outbox_worker.bookings.transition import Payment
+from outbox_worker.database import Connection, translated
+from outbox_worker.errors import (
+    DatabaseUnreachableError,
+    DecodeError,
+    NotFoundError,
+    OutboxError,
+)
+from outbox_worker.events import Event
+from outbox_worker.outbox.delivery import Destination, Reason
+from outbox_worker.outbox.store import notify, request, request_sync
+from outbox_worker.payments import store, stripe_event
+from outbox_worker.payments.match import match
+from outbox_worker.payments.stripe_event import Deferred, Ignored, Malformed, StripeEvent
+from outbox_worker.payments.verdict import EventOutcome, Verdict, at_sight, on_payment
+from outbox_worker.telemetry import logger
+
+#: Outcomes that a re-drive may still change.
+REDRIVEN = frozenset({EventOutcome.WAITING, EventOutcome.FAILED})
+
+#: Errors that are not the event's fault: the sender is told to come back.
+_NOT_NOW = (
+    DatabaseUnreachableError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    pg.ReadOnlySqlTransaction,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRules:
+    """Settings that decide what an event means.
+
+    Args:
+        currency: Currency of every booking's total, ISO 4217, upper case.
+        livemode: Only events of this mode; None: both.
+        account: Only events of this connected account, and one's own; None: every account.
+        channels: Where alerts are told.
+    """
+
+    currency: str
+    livemode: bool | None = None
+    account: str | None = None
+    channels: tuple[Destination, ...] = (Destination.EMAIL,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of one event; it is committed.
+
+    Args:
+        outcome: None: the event had been received before, and nothing was done.
+        detail: Why, one clause for operators, without guest data.
+        wake: Whether something is due that a worker should look at now.
+    """
+
+    outcome: EventOutcome | None
+    detail: str
+    booking_id: UUID | None
+    wake: bool
+
+
+async def receive(
+    conn: Connection, event: StripeEvent, body: bytes, *, rules: InboxRules
+) -> Receipt:
+    """Keep a verified event, once, and apply it to its booking.
+
+    Args:
+        conn: In autocommit mode and idle; the transaction begins and ends here.
+        event: What `stripe_event.read` made of ``body``.
+        body: The bytes that were signed.
+        rules: See `InboxRules`.
+
+    Raises:
+        DatabaseUnreachableError: Postgres is down, read-only, full, or too slow because somebody
+            holds a lock; or the connection was lost, perhaps after the commit took effect.
+        DatabaseError: Postgres refused even to keep the event.
+    """
+    known = at_sight(event, livemode=rules.livemode, account=rules.account)
+    async with _transaction(conn, origin="receiver"):
+        kept = await store.insert(
+            conn,
+            event,
+            body,
+            # decided below, in this same transaction, where it is not known at sight
+            outcome=EventOutcome.FAILED if known is None else known.outcome,
+            detail=None if known is None else known.detail,
+        )
+        if not kept:
+            return Receipt(outcome=None, detail="received before", booking_id=None, wake=False)
+        if known is not None:
+            await _tell(conn, known, rules)
+            return _receipt(known)
+        verdict = await _apply_or_fail(conn, event, rules)
+        if verdict.outcome in REDRIVEN:
+            await request(
+                conn,
+                destination=Destination.INBOX,
+                key=event.id,
+                reason=Reason.STRIPE,
+                reference=event.id,
+            )
+        await store.decide(conn, event.id, verdict)
+    return _receipt(verdict)
+
+
+async def redrive(conn: Connection, event_id: str, *, rules: InboxRules) -> Receipt:
+    """Apply a kept event that could not be applied before, through the same function.
+
+    Args:
+        conn: In autocommit mode and idle; the transaction begins and ends here.
+        event_id: Of an event that `receive` has kept.
+        rules: Mode and account are not asked again: the event passed when it was received.
+
+    Returns:
+        The receipt of this attempt; an event that is settled already is left alone.
+
+    Raises:
+        NotFoundError: No such event, or its body is no longer kept.
+        DatabaseUnreachableError: See `receive`.
+        DatabaseError: See `receive`.
+    """
+    async with _transaction(conn, origin="inbox"):
+        kept = await store.lock_event(conn, event_id)
+        if kept is None:
+            raise NotFoundError(f"no event {event_id} was ever received")
+        if kept.outcome not in REDRIVEN:
+            return Receipt(
+                outcome=kept.outcome, detail="settled before", booking_id=None, wake=False
+            )
+        if kept.body is None:
+            raise NotFoundError(f"the body of event {event_id} is no longer kept")
+        verdict = await _apply_or_fail(conn, stripe_event.read(kept.body), rules)
+        await store.decide(conn, event_id, verdict)
+    return _receipt(verdict)
+
+
+async def wake(conn: Connection) -> None:
+    """Tell the workers that something is due; they poll where this is not heard.
+
+    Args:
+        conn: In autocommit mode: within the transaction of an event it would hold up all others.
+
+    Raises:
+        DatabaseError: It was not sent, which does no harm.
+    """
+    with translated():
+        await notify(conn)
+
+
+@asynccontextmanager
+async def _transaction(conn: Connection, *, origin: str) -> AsyncIterator[None]:
+    with translated():
+        try:
+            async with conn.transaction():
+                await store.begin(conn, origin=origin)
+                yield
+        except pg.ReadOnlySqlTransaction as error:
+            raise DatabaseUnreachableError(
+                "Postgres is read-only", hint="Point DATABASE_URL at the primary server."
+            ) from error
+
+
+async def _apply_or_fail(conn: Connection, event: StripeEvent, rules: InboxRules) -> Verdict:
+    """Apply the event; if that raises, undo what it did: the event itself is kept."""
+    try:
+        async with conn.transaction():
+            return await _apply(conn, event, rules)
+    except _NOT_NOW:
+        raise
+    except Exception as error:  # noqa: BLE001 - one event is executed here; its bug must not cost it
+        fault = _fault(error)
+        logger().error(
+            Event.EVENT_FAILED,
+            message=f"event {event.id} is kept, but it could not be applied: {fault}",
+            event_id=event.id,
+            event_type=event.type,
+            reason=fault,
+            # where Postgres refused, the statement says enough, and its message quotes values
+            exc_info=not isinstance(error, psycopg.Error),
+        )
+        return Verdict(outcome=EventOutcome.FAILED, detail=fault)
+
+
+async def _apply(conn: Connection, event: StripeEvent, rules: InboxRules) -> Verdict:
+    if isinstance(event.meaning, Deferred | Ignored | Malformed):
+        raise DecodeError("only events about a payment are applied")
+    verdict = await _judge(conn, event, event.meaning, rules)
+    if verdict.booking_id is not None:
+        if verdict.change is not None:
+            await store.change_booking(conn, verdict.booking_id, verdict.change)
+        if await store.is_wanted(conn, verdict.booking_id, verdict.sync):
+            await request_sync(conn, verdict.booking_id, reason=Reason.STRIPE, reference=event.id)
+            if verdict.outcome is EventOutcome.NO_CHANGE:
+                detail = f"{verdict.detail}; its sync was requested"
+                verdict = replace(verdict, outcome=EventOutcome.APPLIED, detail=detail)
+    await _tell(conn, verdict, rules)
+    return verdict
+
+
+async def _judge(
+    conn: Connection, event: StripeEvent, payment: Payment, rules: InboxRules
+) -> Verdict:
+    bookings = await store.lock_bookings(conn, event)
+    property_id = event.claimed.property_id
+    known_property = (
+        not bookings and property_id is not None and await store.knows_property(conn, property_id)
+    )
+    found = match(event, bookings, known_property=known_property)
+    return on_payment(event, payment, found, currency=rules.currency)
+
+
+async def _tell(conn: Connection, verdict: Verdict, rules: InboxRules) -> None:
+    if verdict.alert is not None:
+        await raise_alert(conn, verdict.alert, channels=rules.channels)
+
+
+def _receipt(verdict: Verdict) -> Receipt:
+    due = verdict.outcome is EventOutcome.APPLIED or verdict.outcome in REDRIVEN
+    return Receipt(
+        outcome=verdict.outcome,
+        detail=verdict.detail,
+        booking_id=verdict.booking_id,
+        wake=due or verdict.alert is not None,
+    )
+
+
+def _fault(error: Exception) -> str:
+    """Where an event failed. Postgres quotes values of rows in its messages: they stay out."""
+    cause = error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error
+    match cause:
+        case psycopg.Error():
+            where = cause.diag.constraint_name or cause.diag.table_name
+            return f"Postgres refused it with SQLSTATE {cause.sqlstate}" + (
+                f" ({where})" if where else ""
+            )
+        case OutboxError():
+            return f"{type(cause).__name__}: {cause}"
+        case _:
+            return f"unexpected {type(cause).__name__}"

@@ -1,0 +1,191 @@
+"""Inbound events and the payment columns of bookings. The caller owns the transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
+from outbox_worker.bookings.transition import Change, PayableBooking, Sync
+from outbox_worker.database import Connection, Row
+from outbox_worker.errors import DecodeError, SchemaError
+from outbox_worker.payments.stripe_event import StripeEvent
+from outbox_worker.payments.verdict import EventOutcome, Verdict
+from outbox_worker.sql import query
+
+#: Bounds of one transaction in Postgres's notation; each ends before a sender gives up.
+_BOUNDS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_timeout": "10s"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEvent:
+    """An event that was received before.
+
+    Args:
+        body: The signed bytes; None: no longer kept.
+    """
+
+    outcome: EventOutcome
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverdueEvent:
+    """What a re-drive needs to know of its event.
+
+    Args:
+        intent_id: The payment that it is about, where that is known.
+        detail: Why it has this outcome.
+        age: Since it was received, by the database's clock.
+    """
+
+    outcome: EventOutcome
+    intent_id: str | None
+    detail: str
+    age: timedelta
+
+
+async def begin(conn: Connection, *, origin: str) -> None:
+    """Bound the transaction's waits and say whose it is, which silences the optional trigger."""
+    await conn.execute(query("inbox_begin"), {**_BOUNDS, "origin": origin})
+
+
+async def insert(
+    conn: Connection, event: StripeEvent, body: bytes, *, outcome: EventOutcome, detail: str | None
+) -> bool:
+    """Keep an event; False when it is kept already, after waiting for whoever is keeping it."""
+    row = await _row(
+        conn,
+        "inbox_insert",
+        {
+            "id": event.id,
+            "type": event.type,
+            "body": body,
+            "livemode": event.livemode,
+            "account": event.account,
+            "object_id": event.object_id,
+            "payment_intent_id": event.payment_intent_id,
+            "outcome": outcome,
+            "detail": detail,
+        },
+    )
+    return row is not None
+
+
+async def decide(conn: Connection, event_id: str, verdict: Verdict) -> None:
+    """Write down what became of an event."""
+    await conn.execute(
+        query("inbox_decide"),
+        {
+            "id": event_id,
+            "outcome": verdict.outcome,
+            "detail": verdict.detail,
+            "booking_id": verdict.booking_id,
+        },
+    )
+
+
+async def lock_event(conn: Connection, event_id: str) -> KeptEvent | None:
+    """Lock a kept event; None when none has that id."""
+    row = await _row(conn, "inbox_lock_event", {"id": event_id})
+    if row is None:
+        return None
+    body = row["body"]
+    return KeptEvent(
+        outcome=EventOutcome(row["outcome"]), body=None if body is None else bytes(body)
+    )
+
+
+async def read_overdue(conn: Connection, event_ids: list[str]) -> dict[str, OverdueEvent]:
+    """The events that exist, by id."""
+    cursor = await conn.execute(query("inbox_overdue"), {"ids": event_ids})
+    return {
+        row["id"]: OverdueEvent(
+            outcome=EventOutcome(row["outcome"]),
+            intent_id=row["payment_intent_id"],
+            detail=row["detail"] or "",
+            age=row["age"],
+        )
+        for row in await cursor.fetchall()
+    }
+
+
+async def lock_bookings(conn: Connection, event: StripeEvent) -> list[PayableBooking]:
+    """Lock every booking that holds the event's intent or that its metadata name, oldest first.
+
+    Raises:
+        DecodeError: A row holds a status that this version does not know.
+    """
+    cursor = await conn.execute(
+        query("inbox_lock_bookings"),
+        {
+            "intent_id": event.payment_intent_id,
+            "booking_id": event.claimed.booking_id,
+            "reference": event.claimed.reference,
+        },
+    )
+    return [_booking(row) for row in await cursor.fetchall()]
+
+
+async def knows_property(conn: Connection, property_id: UUID) -> bool:
+    """Whether the site has this property."""
+    return bool((await _one(conn, "inbox_knows_property", {"property_id": property_id}))["known"])
+
+
+async def change_booking(conn: Connection, booking_id: UUID, change: Change) -> None:
+    """Write a change into a locked booking.
+
+    Raises:
+        SchemaError: The booking is locked and yet not changed: a policy or a trigger of the site
+            swallowed the update.
+    """
+    row = await _row(
+        conn,
+        "inbox_change_booking",
+        {
+            "booking_id": booking_id,
+            "status": change.status,
+            "payment_status": change.payment_status,
+            "intent_id": change.intent_id,
+            "charge_id": change.charge_id,
+        },
+    )
+    if row is None:
+        raise SchemaError(f"booking {booking_id} cannot be changed by this role")
+
+
+async def is_wanted(conn: Connection, booking_id: UUID, sync: Sync) -> bool:
+    """Whether the PMS has to be asked now; the booking is locked."""
+    if sync in {Sync.YES, Sync.NO}:
+        return sync is Sync.YES
+    row = await _one(conn, "inbox_known_to_pms", {"booking_id": booking_id})
+    return not row["asked"] if sync is Sync.IF_NEVER_ASKED else row["asked"] or row["held"]
+
+
+async def _row(conn: Connection, name: str, parameters: dict[str, object]) -> Row | None:
+    return await (await conn.execute(query(name), parameters)).fetchone()
+
+
+async def _one(conn: Connection, name: str, parameters: dict[str, object]) -> Row:
+    row = await _row(conn, name, parameters)
+    if row is None:
+        raise DecodeError(f"query {name} answered no row")
+    return row
+
+
+def _booking(row: Row) -> PayableBooking:
+    try:
+        status = BookingStatus(row["status"] or BookingStatus.PENDING)
+        payment_status = PaymentStatus(row["payment_status"] or PaymentStatus.PENDING)
+    except ValueError as error:
+        raise DecodeError("the booking holds a status that is not known here") from error
+    return PayableBooking(
+        id=BookingId(row["id"]),
+        reference=row["booking_reference"] or "",
+        status=status,
+        payment_status=payment_status,
+        total=row["total"],
+        intent_id=row["stripe_payment_intent_id"] or None,
+        charge_id=row["stripe_charge_id"] or None,
+    )

@@ -1,0 +1,1 @@
+"""The property management system: a port, its mapping and its adapters."""

@@ -1,0 +1,235 @@
+"""What a property management system is to the rest of the house: five calls and their answers.
+
+An adapter makes at most one network write per call, never retries by itself, and decides what an
+HTTP answer means; nothing outside it looks at a status code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import date, timedelta
+    from decimal import Decimal
+
+
+class PmsName(StrEnum):
+    """The adapters; the values are those of ``outbox.reservation.pms`` and the setting ``PMS``."""
+
+    GUESTLY = "guestly"
+    GUESTY = "guesty"
+
+
+class Mode(StrEnum):
+    """Whether a reservation is real; the values are those of ``outbox.reservation.mode``."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+class ReservationStatus(StrEnum):
+    """Status words of the Guestly contract."""
+
+    INQUIRY = "inquiry"
+    CONFIRMED = "confirmed"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A booking as the PMS should hold it.
+
+    Args:
+        listing_id: The property's id in the PMS.
+        check_in: First night, local date of the property.
+        check_out: Day of departure, after ``check_in``.
+        guest_name: First and last name, one space between.
+        guest_email: None when the booking has none.
+        guest_phone: None when the booking has none.
+        number_of_guests: Adults and children, 1 or more.
+        status: Status word.
+        fare: The booking's total in major units of ``currency``, never through float arithmetic.
+        currency: ISO 4217 code, upper case.
+        notes: Lines joined by newlines; may be empty.
+        source: Where the booking came from, ``website``.
+        reference: The booking reference: stable, ours, and what a look-up finds.
+    """
+
+    listing_id: str
+    check_in: date
+    check_out: date
+    guest_name: str
+    guest_email: str | None
+    guest_phone: str | None
+    number_of_guests: int
+    status: ReservationStatus
+    fare: Decimal
+    currency: str
+    notes: str
+    source: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteReservation:
+    """A reservation as the PMS answered it; what it left out is None.
+
+    Args:
+        fingerprint: `mapping.fingerprint` over the same fields as ours, when the answer has all of
+            them; else None.
+    """
+
+    reservation_id: str
+    reference: str
+    listing_id: str | None
+    check_in: date | None
+    check_out: date | None
+    guest_email: str | None
+    status: str | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The PMS says that it holds the reservation.
+
+    Args:
+        existed: Whether it was there before this call.
+        fingerprint: `mapping.fingerprint` of the state that the answer shows, when it shows all of
+            it; else None. After a create, one that differs from what was sent can be the answer to
+            an earlier attempt, repeated for its idempotency key: the PMS then holds that state.
+    """
+
+    reservation_id: str
+    existed: bool = False
+    fingerprint: str | None = None
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A look-up's hits under our reference, oldest first; never empty."""
+
+    reservations: tuple[RemoteReservation, ...]
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """The PMS answered, and holds nothing under that reference or id."""
+
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimited:
+    """Asked too often; nothing was done. ``retry_after`` is within [0, 1 h]."""
+
+    retry_after: timedelta
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable:
+    """Nothing was written: not reached, or a read that failed."""
+
+    code: str
+    message: str
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambiguous:
+    """A write was sent and its effect is unknown.
+
+    Args:
+        finished: Whether the PMS itself answered in full, so that nothing is under way any more.
+    """
+
+    code: str
+    message: str
+    finished: bool = False
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Understood and refused.
+
+    Args:
+        code: Stable and snake_case.
+        message: At most 200 safe characters.
+        dates_taken: Whether the refusal says that the dates are not available, which after an
+            ambiguous call usually means our own first write.
+    """
+
+    code: str
+    message: str
+    dates_taken: bool = False
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misconfigured:
+    """Wrong key, address or permission: not the booking's fault."""
+
+    code: str
+    message: str
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsupported:
+    """This PMS cannot do that."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A property as the PMS lists it."""
+
+    listing_id: str
+    title: str
+    active: bool
+
+
+ReadFailure: TypeAlias = RateLimited | Unavailable | Misconfigured
+LookupAnswer: TypeAlias = Found | Absent | Rejected | ReadFailure
+WriteAnswer: TypeAlias = (
+    Held | Absent | RateLimited | Unavailable | Ambiguous | Rejected | Misconfigured | Unsupported
+)
+ListingAnswer: TypeAlias = Listing | Absent | Rejected | ReadFailure
+
+
+class Pms(Protocol):
+    """A property management system."""
+
+    @property
+    def name(self) -> PmsName:
+        """Which one."""
+
+    async def find(self, reference: str) -> LookupAnswer:
+        """Reservations under our reference; every hit's own reference has been compared."""
+
+    async def create(self, reservation: Reservation, *, idempotency_key: str) -> WriteAnswer:
+        """Create one reservation."""
+
+    async def update(
+        self, reservation_id: str, reservation: Reservation, *, idempotency_key: str
+    ) -> WriteAnswer:
+        """Write the full state; `Absent`: no such reservation (any more)."""
+
+    async def cancel(
+        self, reservation_id: str, *, reference: str, idempotency_key: str
+    ) -> WriteAnswer:
+        """Cancel; `Absent`: no such reservation, which is as good."""
+
+    async def listing(self, listing_id: str) -> ListingAnswer:
+        """One listing by id."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""

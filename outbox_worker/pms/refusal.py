@@ -1,0 +1,165 @@
+"""What a PMS's error body says, whatever its shape. Pure.
+
+Seen in the wild: ``{"error": {"code", "message"}}``, ``{"error": "text"}``, ``{"error_code",
+"message", "data": {"errors": [...]}}``, ``{"message"}``, ``{"message": [...]}``, a list of
+``{"path", "message"}``, a bare JSON string, plain text, HTML, nothing.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from outbox_worker.pms import guest_data
+from outbox_worker.pms.port import Reservation
+
+_LONGEST_MESSAGE = 200
+_LONGEST_CODE = 60
+_DEEPEST = 5
+_MOST = 8
+_LONGEST_READ = 65_536
+
+_CODE_KEYS = ("code", "error_code", "errorCode")
+_TEXT_KEYS = ("message", "error_description", "detail", "title", "description")
+_NESTED_KEYS = ("error", "errors", "data", "details", "issues")
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]+", re.ASCII)
+_CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+", re.ASCII)
+_MARKUP = re.compile(r"\s*(?:\ufeff)?\s*<[!?/a-z]", re.IGNORECASE)
+_UNSHOWN = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title\b[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+_DATES_TAKEN = re.compile(
+    r"(?<!service )(?<!temporarily )(?:not available|unavailable)|already (?:booked|reserved)"
+    r"|calendar (?:is )?blocked|dates? (?:are |is )?(?:taken|blocked)|overlap|double book"
+)
+_KEY_REUSED = re.compile(r"idempoten")
+_EXISTS = re.compile(r"duplicate|already (?:exists|used|in use|taken)|not unique|must be unique")
+_OUR_REFERENCE = re.compile(r"confirmation ?code|reference|reservation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An error body.
+
+    Args:
+        code: The PMS's own code in snake_case, at most 60 characters; None: it gave none.
+        message: At most 200 printable characters without guest data; may be empty.
+        dates_taken: Whether it says that the dates are not available.
+        key_reused: Whether it is about the idempotency key.
+        reference_exists: Whether it says that there is a reservation under our reference already.
+    """
+
+    code: str | None
+    message: str
+    dates_taken: bool
+    key_reused: bool
+    reference_exists: bool
+
+
+def read(body: bytes, *, sent: Reservation | None) -> Refusal:
+    """Read an error body.
+
+    Args:
+        body: As it came.
+        sent: The reservation that the request carried. Without it nothing can be told apart from
+            guest data, so nothing of the text is kept.
+    """
+    codes, texts = _collected(body)
+    said = [_spoken(part) for part in (*codes, *texts)]
+    return Refusal(
+        code=_code(codes, sent),
+        message=""
+        if sent is None
+        else guest_data.scrubbed("; ".join(texts), sent, limit=_LONGEST_MESSAGE),
+        dates_taken=any(_DATES_TAKEN.search(part) for part in said),
+        key_reused=any(_KEY_REUSED.search(part) for part in said),
+        reference_exists=any(_EXISTS.search(part) and _OUR_REFERENCE.search(part) for part in said),
+    )
+
+
+def is_markup(body: bytes) -> bool:
+    """Whether a body is a page (HTML, XML) instead of JSON or plain text."""
+    return _MARKUP.match(body[:_LONGEST_READ].decode("utf-8", "replace")) is not None
+
+
+def _collected(body: bytes) -> tuple[list[str], list[str]]:
+    codes: list[str] = []
+    texts: list[str] = []
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        texts.append(_plain(body[:_LONGEST_READ].decode("utf-8", "replace")))
+    else:
+        _collect(parsed, codes, texts, depth=0)
+    return codes, [_unescaped(text) for text in texts]
+
+
+def _collect(value: object, codes: list[str], texts: list[str], *, depth: int) -> None:
+    if depth > _DEEPEST or len(codes) + len(texts) >= _MOST:
+        return
+    match value:
+        case str():
+            (codes if _CONSTANT.fullmatch(value) else texts).append(value[:_LONGEST_READ])
+        case list():
+            for item in value[:_MOST]:
+                _collect(item, codes, texts, depth=depth + 1)
+        case dict():
+            codes.extend(code for key in _CODE_KEYS if isinstance(code := value.get(key), str))
+            _collect_texts(value, codes, texts, depth=depth)
+        case _:
+            pass
+
+
+def _collect_texts(
+    value: Mapping[str, Any], codes: list[str], texts: list[str], *, depth: int
+) -> None:
+    path = value.get("path")
+    where = ".".join(str(part) for part in path) if isinstance(path, list) else ""
+    for key in _TEXT_KEYS:
+        text = value.get(key)
+        if isinstance(text, str) and where:
+            texts.append(f"{where}: {text}")
+        else:
+            _collect(text, codes, texts, depth=depth + 1)
+    for key in _NESTED_KEYS:
+        _collect(value.get(key), codes, texts, depth=depth + 1)
+
+
+def _plain(text: str) -> str:
+    if not _MARKUP.match(text):
+        return text
+    title = _TITLE.search(text)
+    shown = _TAG.sub(" ", _UNSHOWN.sub(" ", text))
+    return f"{title[1]} {shown}" if title else shown
+
+
+def _unescaped(text: str) -> str:
+    # guest data would pass the search for it in the clothes of an escape
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    return unquote(html.unescape(plain), errors="replace")
+
+
+def _spoken(text: str) -> str:
+    """A code or a sentence as lower-case words."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text[:_LONGEST_READ])
+    return re.sub(r"[\W_]+", " ", words).lower()
+
+
+def _code(codes: list[str], sent: Reservation | None) -> str | None:
+    # a code about the dates says more than the general one in front of it
+    ordered = sorted(codes, key=lambda code: _DATES_TAKEN.search(_spoken(code)) is None)
+    for code in ordered:
+        name = "_".join(_spoken(code).split())
+        # one word, as programs write it: a sentence in a code's place may quote a guest
+        plausible = _CODE.fullmatch(code) and len(name) <= _LONGEST_CODE
+        if plausible and (sent is None or not guest_data.mentions_guest(name, sent)):
+            return name
+    return None

@@ -1,0 +1,282 @@
+"""The PMS's own API: every call of the Guestly contract, with the faults that are armed for it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_never
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from outbox_worker import telemetry
+from outbox_worker.events import Event
+from outbox_worker.simulator.body import parsed, read
+from outbox_worker.simulator.journal import StorageError
+from outbox_worker.simulator.ledger import Operation, Outcome, Write
+from outbox_worker.simulator.plan import Verdict
+from outbox_worker.simulator.reservation import RequestRefusedError, Reservation, document
+from outbox_worker.simulator.stand_in import StandIn, now
+from outbox_worker.simulator.strike import (
+    NO_ANSWER,
+    STORAGE_FAILED,
+    Answer,
+    goes_on,
+    refusal,
+    struck,
+)
+from outbox_worker.simulator.traffic import Exchange
+from outbox_worker.simulator.transport import Broken, Woken, pause
+
+_DEFAULT_LIMIT = 25
+_LARGEST_LIMIT = 100
+_MOST_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One authorised request, understood as far as faults need it."""
+
+    operation: Operation
+    reference: str | None
+    listing_id: str | None
+    reservation_id: str | None
+    query: Mapping[str, str]
+    payload: object
+    write: Write
+
+
+class GuestlyApi:
+    """The calls of the contract over one stand-in."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self._stand_in = stand_in
+        self._log = telemetry.logger()
+
+    def routes(self) -> list[Route]:
+        """The routes under the API's base address."""
+        return [
+            Route("/reservations", self._answer, methods=["GET", "POST"]),
+            Route("/reservations/{reservation_id}", self._answer, methods=["GET", "PUT"]),
+            Route("/listings/{listing_id}", self._answer, methods=["GET"]),
+        ]
+
+    async def _answer(self, request: Request) -> Response:
+        began = time.perf_counter()
+        exchange = Exchange(
+            n=self._stand_in.traffic.begin(),
+            at=now(),
+            method=request.method,
+            path=request.url.path,
+            operation=None,
+            reference=None,
+            outcome=NO_ANSWER,
+            code=None,
+            fault=None,
+            effect=None,
+            repeated=False,
+            took_ms=0.0,
+        )
+        try:
+            self._check_key(request)
+            call = self._understood(request, await read(request), number=exchange.n)
+        except RequestRefusedError as refused:
+            answer = refusal(refused.status, refused.code, str(refused))
+            exchange = replace(exchange, outcome=str(answer.status), code=answer.code)
+            response = answer.response()
+        except ClientDisconnect:
+            response = Broken()
+        else:
+            exchange, response = await self._carried_out(call, exchange)
+        exchange = replace(exchange, took_ms=(time.perf_counter() - began) * 1000)
+        self._stand_in.traffic.finish(exchange)
+        self._log.info(
+            Event.SIMULATOR_ANSWERED,
+            message="the simulator has answered",
+            kind=exchange.operation,
+            reference=exchange.reference,
+            outcome=exchange.outcome,
+            code=exchange.code,
+            detail=exchange.fault,
+            duration_ms=round(exchange.took_ms, 1),
+        )
+        return response
+
+    def _check_key(self, request: Request) -> None:
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        expected = self._stand_in.api_key
+        known = (
+            bool(shown)
+            if expected is None
+            else hmac.compare_digest(shown.encode(), expected.encode())
+        )
+        if scheme.lower() != "bearer" or not known:
+            raise RequestRefusedError(401, "UNAUTHORIZED", "no such API key")
+
+    def _understood(self, request: Request, body: bytes, *, number: int) -> _Call:
+        payload: object = None
+        if request.method in {"POST", "PUT"}:
+            payload = parsed(request, body)
+        asked = payload if isinstance(payload, Mapping) else {}
+        reservation_id = request.path_params.get("reservation_id")
+        listing_id = request.path_params.get("listing_id") or _text(asked, "listingId")
+        reference = request.query_params.get("confirmationCode") or _text(asked, "confirmationCode")
+        held = self._stand_in.ledger.peek(reservation_id)
+        return _Call(
+            operation=_operation(request, asked),
+            reference=held.reference if held else reference,
+            listing_id=held.listing_id if held else listing_id,
+            reservation_id=reservation_id,
+            query=dict(request.query_params),
+            payload=payload,
+            write=Write(
+                request=number,
+                idempotency_key=request.headers.get("idempotency-key"),
+                body_sha256=hashlib.sha256(body).hexdigest(),
+            ),
+        )
+
+    async def _carried_out(self, call: _Call, exchange: Exchange) -> tuple[Exchange, Response]:
+        """Carry the call out as the faults allow."""
+        stand_in = self._stand_in
+        verdict = stand_in.plan.judge(
+            call.operation, reference=call.reference, listing_id=call.listing_id
+        )
+        rule = verdict.strike
+        fault = None if rule is None else rule.kind.value
+        call = replace(call, write=replace(call.write, fault=fault))
+        exchange = replace(
+            exchange, operation=call.operation.value, reference=call.reference, fault=fault
+        )
+        if (
+            verdict.wait_s
+            and await pause(verdict.wait_s, stopping=stand_in.stopping) is Woken.STOPPING
+        ):
+            return exchange, Broken()
+        answer = Answer(status=200, document={})
+        if rule is None or goes_on(rule):
+            answer = await self._performed(call, verdict)
+        if rule is None:
+            outcome, response = str(answer.status), answer.response()
+        else:
+            outcome, response = struck(rule, answer, now=now(), stopping=stand_in.stopping)
+        exchange = replace(
+            exchange,
+            outcome=outcome,
+            code=answer.code,
+            effect=None if answer.effect is None else answer.effect.n,
+            repeated=answer.repeated,
+        )
+        return exchange, response
+
+    async def _performed(self, call: _Call, verdict: Verdict) -> Answer:
+        try:
+            return await self._perform(call, verdict)
+        except RequestRefusedError as refused:
+            return refusal(refused.status, refused.code, str(refused))
+        except StorageError as error:
+            return refusal(500, STORAGE_FAILED, str(error))
+
+    async def _perform(self, call: _Call, verdict: Verdict) -> Answer:
+        stand_in = self._stand_in
+        match call.operation:
+            case Operation.CREATE:
+                return _written(await stand_in.create(call.payload, call.write))
+            case Operation.CHANGE | Operation.CANCEL:
+                reservation_id = call.reservation_id or ""
+                return _written(await stand_in.change(reservation_id, call.payload, call.write))
+            case Operation.READ:
+                found = await stand_in.get(call.reservation_id or "")
+                return Answer(status=200, document=document(found))
+            case Operation.FIND | Operation.LIST:
+                page = self._page(call.query, verdict)
+                await stand_in.journal.flushed()
+                return Answer(status=200, document=page)
+            case Operation.LISTING:
+                return self._listing(call.listing_id or "")
+            case _:
+                assert_never(call.operation)
+
+    def _listing(self, listing_id: str) -> Answer:
+        listing = self._stand_in.ledger.listings.get(listing_id)
+        if listing is None:
+            return refusal(404, "LISTING_NOT_FOUND", "no such listing")
+        found = {"_id": listing.listing_id, "title": listing.title, "active": listing.active}
+        return Answer(status=200, document=found)
+
+    def _page(self, query: Mapping[str, str], verdict: Verdict) -> dict[str, Any]:
+        skip = _whole(query, "skip", 0, least=0, most=10**_MOST_DIGITS)
+        limit = _whole(query, "limit", _DEFAULT_LIMIT, least=1, most=_LARGEST_LIMIT)
+        known_until = now() - timedelta(seconds=verdict.stale_s)
+        hits = [
+            held
+            for held in self._filtered({} if verdict.unfiltered else query)
+            if not verdict.stale_s or held.created_at <= known_until
+        ]
+        return {
+            "results": [document(held) for held in hits[skip : skip + limit]],
+            "count": len(hits),
+            "limit": limit,
+            "skip": skip,
+        }
+
+    def _filtered(self, query: Mapping[str, str]) -> Iterator[Reservation]:
+        reference, source = query.get("confirmationCode"), query.get("source")
+        since = _moment(query, "createdFrom")
+        ledger = self._stand_in.ledger
+        for held in ledger if reference is None else ledger.find(reference):
+            if source in {None, held.source} and (since is None or held.created_at >= since):
+                yield held
+
+
+def _operation(request: Request, asked: Mapping[str, Any]) -> Operation:
+    if "listing_id" in request.path_params:
+        return Operation.LISTING
+    if "reservation_id" in request.path_params:
+        if request.method == "PUT":
+            return Operation.CANCEL if asked.get("status") == "canceled" else Operation.CHANGE
+        return Operation.READ
+    if request.method == "POST":
+        return Operation.CREATE
+    return Operation.FIND if "confirmationCode" in request.query_params else Operation.LIST
+
+
+def _written(outcome: Outcome) -> Answer:
+    repeated = outcome.effect is None
+    return Answer(
+        status=outcome.status,
+        document=outcome.document,
+        headers={"idempotent-replayed": "true"} if repeated else {},
+        effect=outcome.effect,
+        repeated=repeated,
+    )
+
+
+def _text(asked: Mapping[str, Any], name: str) -> str | None:
+    value = asked.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _whole(query: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise RequestRefusedError(400, "INVALID_PARAMETER", f"{name} must be a whole number")
+    return max(least, min(int(text), most))
+
+
+def _moment(query: Mapping[str, str], name: str) -> datetime | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise RequestRefusedError(400, "INVALID_PARAMETER", f"{name} must be ISO 8601") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

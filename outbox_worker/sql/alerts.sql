@@ -1,0 +1,154 @@
+-- Incidents. Lock order: the deliveries that are named, then alerts by id, then the alerts' own deliveries.
+
+-- name: alert_lock
+-- Locks the alerts with these ids, the open ones of these incidents and the open ones that name these deliveries.
+select a.id, a.resolved_at is null as open
+from outbox.alert a
+where a.id = any (array(
+  select i from unnest(%(ids)s::bigint[]) as i
+  union
+  select o.id from unnest(%(kinds)s::text[], %(fingerprints)s::text[]) as n (kind, fingerprint)
+    join outbox.alert o on o.kind = n.kind and o.fingerprint = n.fingerprint and o.resolved_at is null
+  union
+  select x.alert_id from outbox.alert_delivery x where x.healed_at is null and x.delivery_id = any (%(deliveries)s::bigint[])))
+order by a.id
+for no key update
+
+-- name: alert_lock_matching
+select a.id
+from outbox.alert a
+where a.resolved_at is null and a.kind = %(kind)s and starts_with(a.fingerprint, %(prefix)s)
+order by a.id
+for no key update
+
+-- name: alert_lock_owed_delivery
+select d.id
+from outbox.delivery d
+where d.destination = 'guestly' and d.key = %(key)s and d.delivered < d.requested and d.discarded_at is null
+for no key update
+
+-- name: alert_upsert
+-- xmax is 0 in a row that this statement inserted and set in one that it updated.
+insert into outbox.alert as a (kind, fingerprint, booking_id, facts, count)
+select n.kind, n.fingerprint, n.booking_id, n.facts::jsonb, n.count
+from unnest(%(kinds)s::text[], %(fingerprints)s::text[], %(booking_ids)s::uuid[], %(facts)s::text[], %(counts)s::bigint[])
+     as n (kind, fingerprint, booking_id, facts, count)
+order by n.kind, n.fingerprint
+on conflict (kind, fingerprint) where resolved_at is null do update set
+  count        = a.count + excluded.count,
+  last_seen_at = now(),
+  facts        = a.facts || excluded.facts,
+  booking_id   = coalesce(a.booking_id, excluded.booking_id)
+returning a.id, a.kind, a.fingerprint, a.xmax = 0 as opened
+
+-- name: alert_name_deliveries
+insert into outbox.alert_delivery (alert_id, delivery_id, failed_at)
+select n.alert_id, d.id, coalesce(d.failed_at, now())
+from unnest(%(alert_ids)s::bigint[], %(delivery_ids)s::bigint[]) as n (alert_id, delivery_id)
+  join outbox.delivery d on d.id = n.delivery_id
+order by n.alert_id, d.id
+on conflict (delivery_id, alert_id) where healed_at is null do nothing
+returning alert_id
+
+-- name: alert_request_channels
+-- The sub-select's order is the order of the calls.
+select outbox.request(w.channel, w.id::text, 'alert')
+from (select a.id, c.channel from unnest(%(ids)s::bigint[]) as a (id) cross join unnest(%(channels)s::text[]) as c (channel)
+      order by a.id, c.channel) as w
+
+-- name: alert_heal_deliveries
+update outbox.alert_delivery x set healed_at = now()
+where x.healed_at is null and x.delivery_id = any (%(deliveries)s::bigint[]) and x.alert_id = any (%(ids)s::bigint[])
+returning x.alert_id
+
+-- name: alert_resolve_healed
+update outbox.alert a set resolved_at = now()
+where a.id = any (%(ids)s::bigint[]) and a.resolved_at is null
+  and not exists (select from outbox.alert_delivery x where x.alert_id = a.id and x.healed_at is null)
+returning a.id
+
+-- name: alert_resolve
+with healed as (
+  update outbox.alert_delivery x set healed_at = now() where x.alert_id = any (%(ids)s::bigint[]) and x.healed_at is null)
+update outbox.alert a set resolved_at = now()
+where a.id = any (%(ids)s::bigint[]) and a.resolved_at is null
+returning a.id
+
+-- name: alert_plan_mail
+-- Chooses which deliveries the next mail names. The mail before may be out although nobody said so (certain is false):
+-- then its choice stands, or the repetition would be another mail under the same Message-ID.
+with open as (
+  select a.id, a.mails + 1 as mail
+  from outbox.alert a
+    join unnest(%(ids)s::bigint[], %(certain)s::boolean[]) as n (id, certain) on n.id = a.id
+  where a.resolved_at is null and (n.certain or a.planned_mail <= a.mails)),
+planned as (
+  update outbox.alert a set planned_mail = o.mail from open o where a.id = o.id)
+update outbox.alert_delivery x set mail = o.mail
+from open o cross join lateral (
+  select y.id from outbox.alert_delivery y where y.alert_id = o.id and y.mailed_at is null order by y.id limit %(page)s) as c
+where x.id = c.id and x.mail is distinct from o.mail
+
+-- name: alert_read
+-- A date that Python cannot hold, such as infinity, is shown as missing: it must not keep other alerts from being told.
+select a.id, a.kind, a.fingerprint, a.booking_id, a.facts, a.count, a.mails, a.mailed_at, a.solved_mailed_at, a.first_seen_at, a.last_seen_at,
+       a.resolved_at, now() as now, n.total, n.standing, n.told_standing, n.untold,
+       b.id as site_id, b.booking_reference, p.name as property_name, p.slug,
+       case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
+       case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
+       b.adults, b.children, b.infants, b.total as price, b.payment_status, b.status as booking_status, r.reservation_id, r.mode
+from outbox.alert a
+  cross join lateral (
+    select count(distinct x.delivery_id) as total,
+           count(distinct x.delivery_id) filter (where x.healed_at is null) as standing,
+           count(distinct x.delivery_id) filter (where x.healed_at is null and x.mailed_at is not null) as told_standing,
+           count(distinct x.delivery_id) filter (where x.mailed_at is null) as untold
+    from outbox.alert_delivery x where x.alert_id = a.id) as n
+  left join public.bookings b on b.id = a.booking_id
+  left join public.properties p on p.id = b.property_id
+  left join lateral (select h.reservation_id, h.mode from outbox.reservation h where h.booking_id = b.id order by h.updated_at desc limit 1) as r on true
+where a.id = any (%(ids)s::bigint[])
+
+-- name: alert_read_named
+-- Of an open alert the rows chosen for its next mail; of a resolved one those that no mail has named yet, then the others.
+select a.id as alert_id, x.delivery_id, x.failed_at, x.healed_at, x.mailed_at, d.destination, d.key,
+       d.requested, d.delivered, d.due_at, d.failed_at as given_up_at, d.discarded_at, d.uncertain_at, d.attempts, d.lease_until,
+       d.last_error_code, d.last_error,
+       b.id as site_id, b.booking_reference, p.name as property_name, p.slug,
+       case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
+       case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
+       b.adults, b.children, b.infants, b.total as price, b.payment_status, b.status as booking_status, r.reservation_id, r.mode
+from outbox.alert a
+  cross join lateral (
+    select y.* from outbox.alert_delivery y
+    where y.alert_id = a.id and (a.resolved_at is not null or (y.mailed_at is null and y.mail = a.mails + 1))
+    order by y.mailed_at is not null, y.id
+    limit %(page)s) as x
+  left join outbox.delivery d on d.id = x.delivery_id
+  left join lateral (select e.booking_id from outbox.inbox_event e where d.destination = 'inbox' and e.id = d.key order by e.source desc limit 1) as e on true
+  left join public.bookings b on b.id = case
+    when d.destination = 'guestly' and d.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then d.key::uuid
+    else e.booking_id end
+  left join public.properties p on p.id = b.property_id
+  left join lateral (select h.reservation_id, h.mode from outbox.reservation h where h.booking_id = b.id order by h.updated_at desc limit 1) as r on true
+where a.id = any (%(ids)s::bigint[])
+order by a.id, x.mailed_at is not null, x.id
+
+-- name: alert_mark_mailed
+-- A trial alert has done its work once its mail is accepted.
+update outbox.alert a set
+  mails            = a.mails + 1,
+  mailed_at        = now(),
+  solved_mailed_at = case when %(solved_told)s then now() else a.solved_mailed_at end,
+  resolved_at      = case when a.kind = 'test' then coalesce(a.resolved_at, now()) else a.resolved_at end
+where a.id = %(id)s
+
+-- name: alert_mark_named
+-- Not a row that appeared after the mail had been read: it names a later failure of the same delivery.
+with named as (
+  update outbox.alert_delivery x set mailed_at = now()
+  where x.alert_id = %(id)s and x.mailed_at is null and x.delivery_id = any (%(deliveries)s::bigint[])
+    and (x.mail is not null or %(solved_told)s)
+  returning x.id)
+select exists (select from outbox.alert_delivery x
+               where x.alert_id = %(id)s and x.mailed_at is null and x.id not in (select n.id from named n)) as unnamed

@@ -1,0 +1,56 @@
+-- The site's bookings: what we read, lock and mirror. The site's own columns are changed by payments alone.
+
+-- name: read_bookings
+select b.id, b.booking_reference, b.status, b.payment_status, b.property_id, p.slug, p.name as property_name,
+       b.guest_first_name, b.guest_last_name, b.guest_email, b.guest_phone, b.guest_country, b.guest_company,
+       b.check_in_date, b.check_out_date, b.adults, b.children, b.infants, b.total, b.special_requests, b.purpose_of_stay,
+       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id, b.stripe_charge_id, b.confirmed_at, b.cancelled_at
+from public.bookings b left join public.properties p on p.id = b.property_id
+where b.id = any (%(ids)s::uuid[])
+
+-- name: read_bookings_for_sync
+-- Booking, listing and reservation in one statement, so that they are of one snapshot.
+select b.id, b.booking_reference, b.status, b.payment_status, b.property_id, p.slug, p.name as property_name,
+       b.guest_first_name, b.guest_last_name, b.guest_email, b.guest_phone, b.guest_country, b.guest_company,
+       b.check_in_date, b.check_out_date, b.adults, b.children, b.infants, b.total, b.special_requests, b.purpose_of_stay,
+       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id, b.stripe_charge_id, b.confirmed_at, b.cancelled_at,
+       k.id as key_id, b.id is not null as present, l.listing_id,
+       r.reservation_id, r.mode, r.fingerprint, coalesce(r.reservations, 0) as reservations
+from unnest(%(ids)s::uuid[]) as k (id)
+left join public.bookings b on b.id = k.id
+left join public.properties p on p.id = b.property_id
+left join outbox.listing l on l.pms = %(pms)s and l.slug = p.slug
+left join outbox.reservation r on r.booking_id = k.id and r.pms = %(pms)s
+
+-- name: lock_bookings
+select b.id, true as locked from public.bookings b where b.id = any (%(ids)s::uuid[]) order by b.id for no key update
+
+-- name: lock_bookings_skip
+with locked as materialized (
+  select b.id from public.bookings b where b.id = any (%(ids)s::uuid[]) order by b.id for no key update skip locked)
+select b.id, exists (select from locked l where l.id = b.id) as locked
+from public.bookings b where b.id = any (%(ids)s::uuid[])
+
+-- name: mirror_bookings
+-- The site's view of the truth in outbox.delivery, never read back; the bookings are locked by the caller.
+update public.bookings b set
+  guestly_sync_status = v.status, guestly_sync_error = v.error, guestly_synced_at = v.synced_at,
+  guestly_sync_attempts = v.attempts, guestly_reservation_id = v.reservation_id
+from (
+  select x.id,
+         case when d.failed_at is not null or d.discarded_at is not null then 'failed'
+              when d.delivered = d.requested then 'synced' else 'pending' end as status,
+         case when d.discarded_at is not null then coalesce(d.last_error, 'discarded by an operator') else d.last_error end as error,
+         coalesce(d.delivered_at, x.guestly_synced_at) as synced_at, d.attempts, r.reservation_id
+  from public.bookings x
+  join outbox.delivery d on d.destination = 'guestly' and d.key = x.id::text
+  left join lateral (
+    select o.reservation_id from outbox.reservation o where o.booking_id = x.id order by o.mode, o.updated_at desc limit 1) r on true
+  where x.id = any (%(ids)s::uuid[])) v
+where b.id = v.id
+  and (b.guestly_sync_status, b.guestly_sync_error, b.guestly_synced_at, b.guestly_sync_attempts, b.guestly_reservation_id)
+      is distinct from (v.status, v.error, v.synced_at, v.attempts, v.reservation_id)
+
+-- name: begin_ours
+-- For the rest of this transaction: the optional trigger on bookings is silent, and nobody waits for long.
+select set_config('outbox.origin', %(origin)s::text, true), set_config('lock_timeout', '2s', true)

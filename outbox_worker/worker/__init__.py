@@ -1,0 +1,1 @@
+"""The long-running worker: one loop, one file."""

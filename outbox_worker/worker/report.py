@@ -1,0 +1,146 @@
+"""What the worker says in its log about settled results: one canonical line per attempt.
+
+The four sentences of the system that this one replaces are kept letter by letter, so that old
+searches and habits go on working.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, assert_never
+
+from outbox_worker.events import Event
+from outbox_worker.outbox.delivery import Claim, Destination
+from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Park, Retry, Wait
+from outbox_worker.telemetry import logger
+from outbox_worker.worker.execute import Finished
+from outbox_worker.worker.settle import Settled
+
+
+def settled(done: Settled) -> None:
+    """Log what a committed settle recorded, and what it refused."""
+    for item in done.accepted:
+        _attempt(item)
+        outcome = item.result.outcome
+        if isinstance(outcome, Retry | Park):
+            _failure(
+                item, gave_up=item.claim.id in done.gave_up, wait=done.waits.get(item.claim.id)
+            )
+        elif isinstance(outcome, Done):
+            _success(item, outcome)
+    for item in done.refused:
+        logger().warning(
+            Event.SETTLE_REFUSED,
+            message="a result came too late and changed nothing: the row is no longer ours",
+            **_ids(item.claim),
+            outcome=type(item.result.outcome).__name__.lower(),
+            reservation_id=item.result.reservation_id,
+        )
+    if done.deferred:
+        logger().debug(
+            Event.SETTLE_DEFERRED,
+            message=f"{len(done.deferred)} results wait for bookings that somebody else holds",
+            count=len(done.deferred),
+        )
+
+
+def lost(claim: Claim) -> None:
+    """Log that a row was taken over from a worker that never settled it."""
+    logger().warning(
+        Event.DELIVERY_LOST,
+        message=f"taken over: worker {claim.lost_owner} never settled it",
+        **_ids(claim),
+        lost_worker=claim.lost_owner,
+    )
+
+
+def _attempt(item: Finished) -> None:
+    outcome = item.result.outcome
+    if isinstance(outcome, Abandon):
+        logger().info(
+            Event.DELIVERY_RELEASED,
+            message="given back before anything was sent",
+            **_ids(item.claim),
+            error_code=outcome.code,
+        )
+        return
+    word = _word(outcome)
+    logger().info(
+        Event.ATTEMPT_FINISHED,
+        message=f"attempt {item.claim.attempts}: {word}",
+        **_ids(item.claim),
+        outcome=word,
+        error_code=None if isinstance(outcome, Done) else outcome.code,
+        http_status=outcome.http_status,
+        duration_ms=round(item.seconds * 1000, 1),
+    )
+
+
+def _word(outcome: Done | Wait | Retry | Park) -> str:
+    match outcome:
+        case Done(record=record):
+            return record
+        case Wait():
+            return AttemptOutcome.WAITING
+        case Retry():
+            return AttemptOutcome.AMBIGUOUS if outcome.ambiguous else AttemptOutcome.FAILED
+        case Park():
+            return AttemptOutcome.REJECTED
+        case _:
+            assert_never(outcome)
+
+
+def _success(item: Finished, outcome: Done) -> None:
+    if item.claim.destination is not Destination.GUESTLY or item.result.reservation_id is None:
+        return
+    logger().info(
+        Event.BOOKING_SYNCED,
+        message=f"✓ Guestly sync successful for booking {item.claim.key}:"
+        f" reservation {item.result.reservation_id}",
+        **_ids(item.claim),
+        booking_id=item.claim.key,
+        reservation_id=item.result.reservation_id,
+        outcome=outcome.record,
+    )
+
+
+def _failure(item: Finished, *, gave_up: bool, wait: timedelta | None) -> None:
+    outcome = item.result.outcome
+    if item.claim.destination is not Destination.GUESTLY or not isinstance(outcome, Retry | Park):
+        return
+    booking, error = item.claim.key, outcome.message
+    logger().warning(
+        Event.ATTEMPT_FAILED,
+        message=f"Sync attempt {item.claim.attempts} failed for booking {booking}: {error}",
+        **_ids(item.claim),
+        booking_id=booking,
+        error_code=outcome.code,
+    )
+    if wait is not None:
+        milliseconds = round(wait.total_seconds() * 1000)
+        logger().info(
+            Event.RETRY_SCHEDULED,
+            message=f"Waiting {milliseconds}ms before retry...",
+            **_ids(item.claim),
+            booking_id=booking,
+            wait_ms=milliseconds,
+        )
+    if gave_up:
+        logger().error(
+            Event.BOOKING_FAILED,
+            message=f"✗ Guestly sync failed for booking {booking}: {error}",
+            **_ids(item.claim),
+            booking_id=booking,
+            error_code=outcome.code,
+        )
+
+
+def _ids(claim: Claim) -> dict[str, Any]:
+    return {
+        "delivery_id": claim.id,
+        "destination": claim.destination,
+        "key": claim.key,
+        "version": claim.version,
+        "round": claim.round,
+        "attempt": claim.attempts,
+    }

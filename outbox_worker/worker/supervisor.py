@@ -1,0 +1,188 @@
+"""The worker's life: connect patiently, run the loop, stop in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import backoff
+
+from outbox_worker.database import Connection, connect
+from outbox_worker.errors import DatabaseError, DatabaseUnreachableError, OutboxError
+from outbox_worker.events import Event
+from outbox_worker.telemetry import logger
+from outbox_worker.worker.heartbeat import Heartbeat
+from outbox_worker.worker.loop import Loop
+from outbox_worker.worker.wakeup import Wakeup
+
+#: Longest wait between two tries to reach Postgres.
+_RECONNECT_CAP_S = 5
+#: After a statement of the loop itself was refused, such as on a schema that is not migrated.
+_AFTER_REFUSAL = timedelta(seconds=5)
+#: How long the last settle may take once everything has ended.
+_LAST_SETTLE = timedelta(seconds=5)
+
+
+class Supervisor:
+    """Runs one loop until a signal, or until nothing is due.
+
+    Args:
+        url: Database for claim and settle.
+        loop: The loop.
+        wakeup: Its wake-up; its listener runs beside the loop.
+        heartbeat: The worker's own row.
+        shutdown: How long a stop waits for calls that have begun.
+    """
+
+    def __init__(
+        self, url: str, *, loop: Loop, wakeup: Wakeup, heartbeat: Heartbeat, shutdown: timedelta
+    ) -> None:
+        self._url = url
+        self._loop = loop
+        self._wakeup = wakeup
+        self._heartbeat = heartbeat
+        self._shutdown = shutdown
+        self._stop = asyncio.Event()
+        self._cancelled = False
+        self._lost = False
+
+    async def run(self, *, drain: bool) -> None:
+        """Work until SIGTERM or SIGINT, or, with ``drain``, until nothing is due any more.
+
+        The first signal stops claiming and lets calls that have begun end within the shutdown
+        time; a second one cuts them off at once.
+        """
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self._signalled)
+        listener = asyncio.create_task(self._wakeup.listen())
+        try:
+            await self._work(drain=drain)
+            await self._drain()
+        finally:
+            listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listener
+            for number in (signal.SIGTERM, signal.SIGINT):
+                running.remove_signal_handler(number)
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self._cancelled = True
+            self._loop.cancel()
+            return
+        logger().info(Event.SERVICE_DRAINING, message="stopping: finishing what has begun")
+        self._stop.set()
+        self._loop.stop()
+
+    async def _work(self, *, drain: bool) -> None:
+        while not self._stop.is_set():
+            try:
+                async with self._connected(until_stop=True) as conn:
+                    await self._cycles(conn, drain=drain)
+                    return
+            except DatabaseUnreachableError as error:
+                self._say_lost(error)
+            except OutboxError as error:
+                logger().error(
+                    Event.SERVICE_FAILED,
+                    message=f"nothing can be claimed: {error}",
+                    hint=error.hint,
+                )
+                await self._sleep(_AFTER_REFUSAL)
+
+    async def _cycles(self, conn: Connection, *, drain: bool) -> None:
+        while not self._stop.is_set():
+            await self._loop.cycle(conn)
+            await self._heartbeat.beat(
+                conn, listening=self._wakeup.listening, in_flight=self._loop.in_flight
+            )
+            if drain and self._loop.drained:
+                return
+            await self._loop.pause()
+
+    async def _drain(self) -> None:
+        """Let calls end, record them, give the rest back; bounded even without Postgres."""
+        self._loop.stop()
+        ends = time.monotonic() + self._shutdown.total_seconds()
+        while self._loop.in_flight and time.monotonic() < ends and not self._cancelled:
+            await self._settle_some(timedelta(seconds=ends - time.monotonic()))
+        self._loop.cancel()
+        while self._loop.in_flight:
+            await self._wakeup.wait(timedelta(milliseconds=50))
+        await self._settle_some(_LAST_SETTLE, last=True)
+        if not self._loop.settled:
+            logger().warning(
+                Event.DATABASE_LOST,
+                message="stopped without recording every result; the leases end by themselves",
+            )
+
+    async def _settle_some(self, bound: timedelta, *, last: bool = False) -> None:
+        with contextlib.suppress(TimeoutError, DatabaseError):
+            async with asyncio.timeout(max(0.05, bound.total_seconds())):
+                async with self._connected(until_stop=False) as conn:
+                    while self._loop.in_flight and not self._cancelled:
+                        await self._loop.cycle(conn)
+                        await self._loop.pause()
+                    while not self._loop.settled:
+                        await self._loop.cycle(conn)
+                        if not self._loop.settled:
+                            await self._loop.pause()
+                    if last:
+                        await self._heartbeat.last(conn)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, *, until_stop: bool) -> AsyncIterator[Connection]:
+        conn = await self._connect(until_stop=until_stop)
+        try:
+            yield conn
+        finally:
+            await conn.close()
+
+    async def _connect(self, *, until_stop: bool) -> Connection:
+        """A connection, however long it takes; ``until_stop``: or until the stop signal."""
+
+        @backoff.on_exception(
+            backoff.expo,
+            DatabaseUnreachableError,
+            base=2,
+            factor=0.1,
+            max_value=_RECONNECT_CAP_S,
+            jitter=backoff.full_jitter,
+            on_backoff=lambda details: self._say_lost(details["exception"]),
+            logger=None,
+        )
+        async def attempt() -> Connection:
+            return await connect(self._url, application_name="outbox worker")
+
+        trying = asyncio.create_task(attempt())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait(
+                {trying, stopping} if until_stop else {trying},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not trying.done():
+                raise DatabaseUnreachableError("stopped while waiting for Postgres")
+            conn = trying.result()
+        finally:
+            stopping.cancel()
+            trying.cancel()
+        if self._lost:
+            self._lost = False
+            logger().info(Event.DATABASE_RESTORED, message="Postgres is back")
+        return conn
+
+    def _say_lost(self, error: BaseException) -> None:
+        if not self._lost:
+            self._lost = True
+            logger().warning(Event.DATABASE_LOST, message=f"{error}; waiting for it")
+
+    async def _sleep(self, length: timedelta) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(length.total_seconds()):
+                await self._stop.wait()

@@ -1,0 +1,78 @@
+"""A real worker that is told to stop while a call takes long, or while Postgres is gone."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from outbox_worker.database import Connection
+from outbox_worker.outbox import store
+from outbox_worker.outbox.delivery import Reason
+from tests.support_engine import eventually, insert_booking
+from tests.support_simulator import LISTING, Simulator, start_simulator
+from tests.support_wire import Wire
+from tests.support_worker import environment, worker
+
+
+@pytest.fixture
+def pms(tmp_path: Path) -> Iterator[Simulator]:
+    with start_simulator(tmp_path / "pms") as simulator:
+        simulator.once("timeout", when="after", seconds=30, operation="create")
+        yield simulator
+
+
+@pytest.fixture
+async def owed(conn: Connection) -> None:
+    """A booking whose create takes half a minute to be answered."""
+    await conn.execute(
+        "insert into outbox.listing (pms, slug, listing_id) values ('guestly', 'sea-loft', %s)",
+        [LISTING],
+    )
+    await store.request_sync(conn, await insert_booking(conn), reason=Reason.STRIPE)
+
+
+def patient(database_url: str, pms: Simulator) -> dict[str, str]:
+    """A worker that would wait for that answer, but not when it is told to stop."""
+    return environment(
+        database_url, pms, PMS_TIMEOUT_SECONDS="20", WORKER_LEASE_SECONDS="40",
+        WORKER_SHUTDOWN_SECONDS="1",
+    )  # fmt: skip
+
+
+async def test_a_call_that_outlasts_the_shutdown_time_is_cut_off_as_ambiguous(
+    conn: Connection, database_url: str, pms: Simulator, owed: None, tmp_path: Path
+) -> None:
+    del owed
+    with worker(tmp_path / "w.log", patient(database_url, pms)) as process:
+
+        async def created() -> bool:
+            return bool(pms.effects())
+
+        await eventually(created, "the effect")
+        process.send(signal.SIGTERM)
+        assert await process.ended(within=10) == 0
+    cursor = await conn.execute("select owner, last_error_code from outbox.delivery")
+    assert await cursor.fetchone() == {"owner": None, "last_error_code": "interrupted"}
+
+
+async def test_a_database_that_is_gone_does_not_make_stopping_hang(
+    conn: Connection, database_url: str, pms: Simulator, owed: None, tmp_path: Path
+) -> None:
+    del owed, conn
+    async with Wire(database_url) as wire:
+        with worker(tmp_path / "w.log", patient(wire.url, pms)) as process:
+
+            async def created() -> bool:
+                return bool(pms.effects())
+
+            await eventually(created, "the effect")
+            await wire.cut()
+            await process.logged("database.lost")
+            began = time.monotonic()
+            process.send(signal.SIGTERM)
+            assert await process.ended(within=15) == 0
+            assert time.monotonic() - began < 10, "shutdown time plus the last settle"

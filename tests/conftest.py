@@ -1,0 +1,191 @@
+"""One Postgres server per run, one cloned database per test.
+
+The server is, in this order: TEST_DATABASE_URL; a container when OUTBOX_TEST_DOCKER=1; the programs
+in OUTBOX_TEST_POSTGRES_BIN; the embedded package; a server of this machine. With xdist the
+controller starts it and tells the workers its URL. The schema is migrated once, into a template
+that every test's database is cloned from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from outbox_worker import migrate
+from outbox_worker.database import Connection, connect, translated
+from outbox_worker.demo.postgres import cluster
+from outbox_worker.demo.postgres_binaries import binaries_in
+from outbox_worker.errors import OutboxError
+
+_DEFAULT_IMAGE = "postgres:16-alpine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The run's server: a superuser's URL, the migrated template's name, and faults for the tests.
+
+    A fault is kept as text and shown by the tests that need what is missing: the others still run.
+    """
+
+    url: str = ""
+    source: str = ""
+    template: str = ""
+    server_fault: str = ""
+    template_fault: str = ""
+
+
+_OPEN = pytest.StashKey[contextlib.ExitStack]()
+_SERVER = pytest.StashKey[Server]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell an xdist worker where the run's server is."""
+    server = _server_of(node.config)  # type: ignore[attr-defined]  # xdist has no types
+    node.workerinput["server"] = {name: getattr(server, name) for name in Server.__slots__}  # type: ignore[attr-defined]  # as above
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    server = terminalreporter.config.stash.get(_SERVER, None)
+    if server and server.source:
+        terminalreporter.write_line(f"Postgres of this run: {server.source}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _OPEN in config.stash:
+        config.stash[_OPEN].close()
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Server:
+    found = _server_of(request.config)
+    if found.server_fault:
+        pytest.fail(found.server_fault, pytrace=False)
+    return found
+
+
+@pytest.fixture(scope="session")
+def server_url(server: Server) -> str:
+    """URL of the server's maintenance database, as a role that may create databases and roles."""
+    return server.url
+
+
+@pytest.fixture
+def database_url(server: Server) -> Iterator[str]:
+    """URL of a fresh database with all migrations applied; it is dropped after the test."""
+    if server.template_fault:
+        pytest.fail(server.template_fault, pytrace=False)
+    with _database(server, template=server.template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(server: Server) -> Iterator[str]:
+    """URL of a fresh database with nothing in it; it is dropped after the test."""
+    with _database(server, template="template0") as url:
+        yield url
+
+
+@pytest.fixture
+async def conn(database_url: str) -> AsyncIterator[Connection]:
+    """An autocommit connection to `database_url` with rows as dicts."""
+    connection = await connect(database_url, application_name="test")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _server_of(config: pytest.Config) -> Server:
+    """The run's server, started at the first question (in a worker: as the controller said)."""
+    if _SERVER not in config.stash:
+        told = getattr(config, "workerinput", {}).get("server")
+        config.stash[_SERVER] = Server(**told) if told else _begin(config)
+    return config.stash[_SERVER]
+
+
+def _begin(config: pytest.Config) -> Server:
+    opened = config.stash[_OPEN] = contextlib.ExitStack()
+    template = f"outbox_template_{secrets.token_hex(4)}"
+    try:
+        url, source = opened.enter_context(_choose(os.environ))
+        _execute(url, "create database {} template template0", template)
+    except OutboxError as error:
+        return Server(server_fault=f"{error}. {error.hint}")
+    opened.callback(_execute, url, "drop database if exists {} with (force)", template)
+    fault = ""
+    try:
+        migrate.apply(_with_database(url, template))
+    except OutboxError as error:
+        fault = f"the migrations failed: {error} {error.hint}"
+    return Server(url=url, source=source, template=template, template_fault=fault)
+
+
+@contextlib.contextmanager
+def _choose(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the URL and the description of the server that this run is to use."""
+    given, programs = environ.get("TEST_DATABASE_URL"), environ.get("OUTBOX_TEST_POSTGRES_BIN")
+    if given:
+        if urlsplit(given).scheme not in {"postgres", "postgresql"}:
+            raise OutboxError("TEST_DATABASE_URL is not a URL", hint="Use postgresql://…/postgres.")
+        yield given, f"TEST_DATABASE_URL, {_version(given)}"
+    elif environ.get("OUTBOX_TEST_DOCKER") == "1":
+        with _container(environ.get("OUTBOX_TEST_IMAGE") or _DEFAULT_IMAGE) as (url, image):
+            yield url, f"container of image {image}, {_version(url)}"
+    else:
+        named = binaries_in(Path(programs)) if programs else None
+        with cluster(binaries=named, settings={"autovacuum": "off"}) as running:
+            yield running.url, f"{running.source}, {_version(running.url)}"
+
+
+@contextlib.contextmanager
+def _container(image: str) -> Iterator[tuple[str, str]]:
+    from docker.errors import DockerException  # type: ignore[import-untyped]  # ships none
+    from testcontainers.community.postgres import PostgresContainer
+
+    command = "postgres -c fsync=off -c max_connections=200 -c autovacuum=off"
+    try:
+        container = PostgresContainer(image, driver=None).with_command(command).start()
+    except DockerException as error:
+        raise OutboxError(
+            f"no container of {image} can be started: {error}",
+            hint="Try `make test-docker`, which looks after the engine and the image.",
+        ) from error
+    try:
+        yield container.get_connection_url(), image
+    finally:
+        container.stop()
+
+
+@contextlib.contextmanager
+def _database(server: Server, *, template: str) -> Iterator[str]:
+    name = f"outbox_test_{secrets.token_hex(8)}"
+    _execute(server.url, "create database {} template {}", name, template)
+    try:
+        yield _with_database(server.url, name)
+    finally:
+        _execute(server.url, "drop database if exists {} with (force)", name)
+
+
+def _execute(url: str, statement: str, *names: str) -> None:
+    with translated(), psycopg.connect(url, autocommit=True) as connection:
+        identifiers = [sql.Identifier(name) for name in names]
+        connection.execute(sql.SQL(statement).format(*identifiers))
+
+
+def _version(url: str) -> str:
+    with translated(), psycopg.connect(url) as connection:
+        return f"Postgres {connection.info.parameter_status('server_version')}"
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from outbox_worker.alerts import store
+from outbox_worker.alerts.alert import AlertKind, NewAlert, RaisedAlert
+from outbox_worker.database import Connection
+from outbox_worker.outbox.delivery import Destination
+from tests.support_alert import (
+    begun,
+    failed,
+    fetch,
+    more_connections,
+    outage,
+    raised,
+    versions,
+    waiting_for_lock,
+)
+
+EMAIL = (Destination.EMAIL,)
+BOTH = (Destination.EMAIL, Destination.CHAT)
+OUTAGE = outage()
+
+
+@pytest.fixture
+async def others(database_url: str) -> AsyncIterator[list[Connection]]:
+    async with more_connections(database_url, 3) as opened:
+        yield opened
+
+
+async def test_last_healed_delivery_resolves_the_alert_and_asks_for_the_solved_mail(
+    conn: Connection,
+) -> None:
+    one, two = await failed(conn, 2)
+    alert = await raised(conn, one, two)
+
+    async with begun(conn):
+        assert await store.heal(conn, [one], channels=EMAIL) == ()
+    assert await versions(conn) == {str(alert.id): 1}
+    async with begun(conn):
+        assert await store.heal(conn, [two, one], channels=EMAIL) == (alert.id,)
+    assert await versions(conn) == {str(alert.id): 2}
+    (row,) = await fetch(conn, "select resolved_at from outbox.alert")
+    assert row["resolved_at"] is not None
+
+
+async def test_healing_twice_resolves_and_tells_once(conn: Connection) -> None:
+    (one,) = await failed(conn, 1)
+    alert = await raised(conn, one)
+    for expected in [(alert.id,), ()]:
+        async with begun(conn):
+            assert await store.heal(conn, [one], channels=EMAIL) == expected
+    assert await versions(conn) == {str(alert.id): 2}
+
+
+async def test_healing_leaves_incidents_alone_that_name_no_delivery(conn: Connection) -> None:
+    (one,) = await failed(conn, 1)
+    await raised(conn, alert=NewAlert(kind=AlertKind.PAID_TWICE, fingerprint="pi_1"))
+    async with begun(conn):
+        assert await store.heal(conn, [one], channels=EMAIL) == ()
+    (row,) = await fetch(conn, "select resolved_at from outbox.alert")
+    assert row["resolved_at"] is None
+
+
+async def test_row_that_fails_again_after_it_healed_is_named_again(conn: Connection) -> None:
+    one, two = await failed(conn, 2)
+    first = await raised(conn, one, two)
+    async with begun(conn):
+        await store.heal(conn, [one], channels=EMAIL)
+
+    again = await raised(conn, one)
+
+    assert again == RaisedAlert(id=first.id, opened=False, named=1)
+    found = await fetch(conn, "select healed_at is null as open from outbox.alert_delivery")
+    assert sorted(row["open"] for row in found) == [False, True, True]
+
+
+async def test_heal_and_report_of_one_row_in_one_transaction_keep_it_named(
+    conn: Connection,
+) -> None:
+    (one,) = await failed(conn, 1)
+    await raised(conn, one)
+    async with begun(conn):
+        await store.heal(conn, [one], channels=EMAIL)
+        alert = await store.raise_alert(conn, OUTAGE, deliveries=[one], channels=EMAIL)
+    assert alert.opened
+    assert alert.named == 1
+
+
+async def test_resolve_closes_the_incidents_of_a_prefix_and_nothing_else(conn: Connection) -> None:
+    (one,) = await failed(conn, 1)
+    wrong_key = NewAlert(kind=AlertKind.MISCONFIGURED, fingerprint="guest_y:http_401")
+    other = NewAlert(kind=AlertKind.MISCONFIGURED, fingerprint="guestly:http_401")
+    closed = await raised(conn, one, alert=wrong_key)
+    kept = await raised(conn, alert=other)
+    outage = await raised(conn, one)
+
+    async with begun(conn):
+        resolved = await store.resolve(conn, AlertKind.MISCONFIGURED, "guest_y:", channels=EMAIL)
+
+    assert resolved == (closed.id,)
+    still = await fetch(conn, "select id from outbox.alert where resolved_at is null order by id")
+    assert [row["id"] for row in still] == [kept.id, outage.id]
+    assert (await versions(conn))[str(closed.id)] == 2
+    unhealed = await fetch(
+        conn, "select alert_id from outbox.alert_delivery where healed_at is null"
+    )
+    assert [row["alert_id"] for row in unhealed] == [outage.id]
+
+
+async def test_resolving_where_nothing_is_open_changes_nothing(conn: Connection) -> None:
+    async with begun(conn):
+        assert await store.resolve(conn, AlertKind.SYNC_FAILED, "", channels=EMAIL) == ()
+
+
+async def test_an_accepted_mail_is_counted_and_marks_what_it_named(conn: Connection) -> None:
+    one, two = await failed(conn, 2)
+    alert = await raised(conn, one, two)
+    await conn.execute("update outbox.alert_delivery set mail = 1")
+
+    async with begun(conn):
+        await store.mark_mailed(conn, alert.id, [one], resolved_told=False)
+
+    (row,) = await fetch(conn, "select mails, mailed_at, solved_mailed_at from outbox.alert")
+    assert row["mails"] == 1
+    assert row["mailed_at"] is not None
+    assert row["solved_mailed_at"] is None
+    unnamed = await fetch(
+        conn, "select delivery_id from outbox.alert_delivery where mailed_at is null"
+    )
+    assert [row["delivery_id"] for row in unnamed] == [two]
+    assert await versions(conn) == {str(alert.id): 2}, "the rest needs a mail of its own"
+
+
+async def test_a_mail_that_named_everything_asks_for_no_other(conn: Connection) -> None:
+    (one,) = await failed(conn, 1)
+    alert = await raised(conn, one)
+    await conn.execute("update outbox.alert_delivery set mail = 1")
+    async with begun(conn):
+        await store.mark_mailed(conn, alert.id, [one], resolved_told=False)
+    assert await versions(conn) == {str(alert.id): 1}
+
+
+async def test_a_failure_after_the_mail_was_read_is_not_counted_as_named(conn: Connection) -> None:
+    one, two = await failed(conn, 2)
+    alert = await raised(conn, one, two)
+    await conn.execute("update outbox.alert_delivery set mail = 1")
+    async with begun(conn):
+        await store.heal(conn, [one], channels=EMAIL)
+    await raised(conn, one)
+
+    async with begun(conn):
+        await store.mark_mailed(conn, alert.id, [one, two], resolved_told=False)
+
+    unnamed = await fetch(
+        conn, "select healed_at from outbox.alert_delivery where mailed_at is null"
+    )
+    assert [row["healed_at"] for row in unnamed] == [None]
+
+
+async def test_a_trial_alert_is_over_once_its_mail_is_accepted(conn: Connection) -> None:
+    alert = await raised(conn, alert=NewAlert(kind=AlertKind.TEST, fingerprint="t"))
+    async with begun(conn):
+        await store.mark_mailed(conn, alert.id, [], resolved_told=False)
+    (row,) = await fetch(conn, "select resolved_at from outbox.alert")
+    assert row["resolved_at"] is not None
+
+
+async def test_lock_takes_the_alert_of_a_mail_before_its_delivery(
+    conn: Connection, others: list[Connection]
+) -> None:
+    """A report on an alert whose mail is being settled waits, and neither side deadlocks."""
+    one, two = await failed(conn, 2)
+    alert = await raised(conn, one)
+    await conn.execute("update outbox.alert_delivery set mail = 1")
+    first, second, _ = others
+    async with begun(first):
+        await store.lock(first, ids=[alert.id])
+        task = asyncio.create_task(raised(second, two))
+        await waiting_for_lock(conn, "other-1")
+        await first.execute(
+            "update outbox.delivery set due_at = null, delivered = requested where key = %s",
+            (str(alert.id),),
+        )
+        await store.mark_mailed(first, alert.id, [one], resolved_told=False)
+    assert (await task).named == 1
+    (row,) = await fetch(
+        conn,
+        "select requested, delivered, due_at from outbox.delivery where destination = 'email'",
+    )
+    assert row["requested"] == row["delivered"] + 1
+    assert row["due_at"] is not None

@@ -1,0 +1,129 @@
+"""The functions for Python callers, with a real database and the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from outbox_worker import api
+from outbox_worker.bookings.booking import BookingStatus
+from outbox_worker.database import Connection
+from outbox_worker.errors import SettingsError
+from tests.support_engine import booking_row, insert_booking
+from tests.support_simulator import API_KEY, LISTING, Simulator, start_simulator
+
+
+@pytest.fixture
+def pms(tmp_path: Path) -> Iterator[Simulator]:
+    with start_simulator(tmp_path / "pms") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def environ(database_url: str, pms: Simulator) -> Mapping[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "GUESTLY_SYNC_ENABLED": "true",
+        "GUESTLY_TEST_MODE": "false",
+        "GUESTLY_API_URL": pms.url,
+        "GUESTLY_API_KEY": API_KEY,
+        "PMS_TIMEOUT_SECONDS": "2",
+        "PMS_QUIET_SECONDS": "0.2",
+        "SYNC_RETRY_BASE_SECONDS": "0.05",
+    }
+
+
+@pytest.fixture
+async def booking(conn: Connection) -> UUID:
+    await conn.execute(
+        "insert into outbox.listing (pms, slug, listing_id) values ('guestly', 'sea-loft', %s)",
+        [LISTING],
+    )
+    return await insert_booking(conn, slug="sea-loft")
+
+
+async def test_a_booking_is_brought_to_the_pms_and_its_id_returned(
+    environ: Mapping[str, str], pms: Simulator, booking: UUID
+) -> None:
+    result = await api.sync_booking_to_guestly(booking, environ=environ)
+    (held,) = pms.reservations()
+    assert result == api.SyncResult(
+        success=True, reservation_id=held["_id"], error=None, attempts=1
+    )
+
+
+async def test_a_booking_that_is_synced_already_is_a_success_without_a_call(
+    environ: Mapping[str, str], pms: Simulator, booking: UUID
+) -> None:
+    first = await api.sync_booking_to_guestly(booking, environ=environ)
+    calls = len(pms.requests())
+    assert await api.sync_booking_to_guestly(booking, environ=environ) == first
+    assert len(pms.requests()) == calls
+
+
+async def test_an_unknown_booking_says_so(environ: Mapping[str, str]) -> None:
+    result = await api.sync_booking_to_guestly(uuid4(), environ=environ)
+    assert (result.success, result.error) == (False, "Booking not found")
+
+
+async def test_while_disabled_nothing_is_requested(
+    conn: Connection, environ: Mapping[str, str], booking: UUID
+) -> None:
+    off = {**environ, "GUESTLY_SYNC_ENABLED": "false"}
+    result = await api.sync_booking_to_guestly(booking, environ=off)
+    assert (result.success, result.error) == (False, "Sync disabled")
+    cursor = await conn.execute("select count(*) as n from outbox.delivery")
+    assert await cursor.fetchone() == {"n": 0}
+
+
+async def test_a_retry_begins_its_attempts_at_zero_again(
+    conn: Connection, environ: Mapping[str, str], pms: Simulator, booking: UUID
+) -> None:
+    pms.faults({"fault": "error", "status": 503, "operation": "lookup"})
+    failed = await api.sync_booking_to_guestly(booking, environ=environ)
+    assert (failed.success, failed.attempts) == (False, 3)
+    assert failed.error
+    pms.clear_faults()
+    again = await api.retry_failed_sync(booking, environ=environ)
+    assert (again.success, again.attempts) == (True, 1)
+    assert (await booking_row(conn, booking))["guestly_sync_attempts"] == 1
+
+
+async def test_a_failed_booking_can_be_synced_again_too(
+    environ: Mapping[str, str], pms: Simulator, booking: UUID
+) -> None:
+    pms.faults({"fault": "error", "status": 503, "operation": "lookup"})
+    await api.sync_booking_to_guestly(booking, environ=environ)
+    pms.clear_faults()
+    assert (await api.sync_booking_to_guestly(booking, environ=environ)).success
+
+
+async def test_statistics_count_every_booking_and_take_none_as_pending(
+    conn: Connection, environ: Mapping[str, str], booking: UUID
+) -> None:
+    await api.sync_booking_to_guestly(booking, environ=environ)
+    await insert_booking(conn, guestly_sync_status=None)
+    await insert_booking(conn, guestly_sync_status="failed")
+    counts = await api.get_sync_statistics(environ=environ)
+    assert counts == {"pending": 1, "synced": 1, "failed": 1}
+
+
+async def test_wrong_settings_are_all_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        await api.sync_booking_to_guestly(uuid4(), environ={"SYNC_MAX_ATTEMPTS": "many"})
+    faults = " ".join(caught.value.faults)
+    assert "DATABASE_URL" in faults
+    assert "SYNC_MAX_ATTEMPTS" in faults
+
+
+def test_every_booking_status_has_its_word_in_the_pms() -> None:
+    words = {status: api.map_status_to_guestly(status) for status in BookingStatus}
+    assert words == {
+        "pending": "inquiry",
+        "confirmed": "confirmed",
+        "cancelled": "canceled",
+        "completed": "confirmed",
+    }

@@ -1,0 +1,94 @@
+"""Rules of receiving an event that nothing else pins down: answers and notifications."""
+
+from __future__ import annotations
+
+from outbox_worker.database import Connection, connect
+from outbox_worker.outbox.store import notify
+from outbox_worker.payments import inbox, stripe_event
+from outbox_worker.payments.inbox import InboxRules
+from tests.support_receiver import Receiver
+from tests.support_stripe import (
+    Json,
+    booking_row,
+    deliveries,
+    encoded,
+    event,
+    insert_booking,
+    intent,
+    new_id,
+)
+
+
+async def payment(conn: Connection) -> tuple[Json, object]:
+    """A payment and its booking, which waits for it."""
+    intent_id = new_id("pi")
+    booking_id = await insert_booking(conn, stripe_payment_intent_id=intent_id)
+    return event("payment_intent.succeeded", intent(intent_id, amount=50000)), booking_id
+
+
+async def heard(conn: Connection, *, within: float) -> list[str]:
+    return [note.payload async for note in conn.notifies(timeout=within, stop_after=1)]
+
+
+async def test_an_event_is_acknowledged_only_after_its_commit(
+    receiver: Receiver, conn: Connection, database_url: str
+) -> None:
+    body, booking_id = await payment(conn)
+    holder = await connect(database_url, application_name="holder", autocommit=False)
+    try:
+        await holder.execute("select from public.bookings where id = %s for update", [booking_id])
+        answer = await receiver.deliver(body)
+    finally:
+        await holder.close()
+    assert answer.status_code == 503, "acknowledged, although nothing can have been committed"
+    assert (await receiver.deliver(body)).json() == {"outcome": "applied"}
+
+
+async def test_the_workers_are_woken_by_an_event_that_is_due(
+    receiver: Receiver, conn: Connection, database_url: str
+) -> None:
+    listener = await connect(database_url, application_name="listener")
+    try:
+        await listener.execute("listen outbox")
+        body, _ = await payment(conn)
+        await receiver.deliver(body)
+        assert await heard(listener, within=5) == [""]
+    finally:
+        await listener.close()
+
+
+async def test_no_notification_is_part_of_the_transaction_of_an_event(
+    conn: Connection, database_url: str
+) -> None:
+    listener = await connect(database_url, application_name="listener")
+    try:
+        await listener.execute("listen outbox")
+        await conn.execute("listen outbox")
+        body, _ = await payment(conn)
+        content = encoded(body)
+        receipt = await inbox.receive(
+            conn, stripe_event.read(content), content, rules=InboxRules(currency="EUR")
+        )
+        assert receipt.wake
+        await conn.execute("select pg_notify('outbox', 'the test')")
+        assert await heard(listener, within=5) == ["the test"], "it would serialise every commit"
+        await notify(conn)
+        assert await heard(listener, within=5) == [""]
+    finally:
+        await listener.close()
+
+
+async def test_a_payment_whose_sync_cannot_be_requested_confirms_nothing(
+    receiver: Receiver, conn: Connection
+) -> None:
+    body, booking_id = await payment(conn)
+    before = await booking_row(conn, booking_id)
+    await conn.execute(
+        "alter table outbox.delivery add constraint refused check (destination <> 'guestly')"
+    )
+
+    answer = await receiver.deliver(body)
+
+    assert answer.json() == {"outcome": "failed"}
+    assert await booking_row(conn, booking_id) == before, "confirmed, and its sync is owed nowhere"
+    assert [row["key"] for row in await deliveries(conn, "inbox")] == [body["id"]]

@@ -1,0 +1,42 @@
+#!/bin/bash
+# Every test on each Python with each Postgres: one folder .venv-VERSION per Python. What this machine lacks is skipped
+# and said. Ends with 1 if any combination failed, after all of them have run.
+set -u -o pipefail
+cd "$(dirname "$0")/.." || exit 2
+pythons=${MATRIX_PYTHONS:-3.11 3.13}
+postgres_15=/usr/lib/postgresql/15/bin
+failed=()
+
+interpreter() { # VERSION: the path of a Python that really is that version
+  local candidate
+  for candidate in "$(command -v "python$1" || true)" "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$1".*/bin/python; do
+    [ -x "$candidate" ] || continue
+    # A pyenv shim may stand for another version, or for none: ask it, and take the program behind it.
+    "$candidate" -c "import sys, venv; '%d.%d' % sys.version_info[:2] == '$1' or sys.exit(1); print(sys.executable)" \
+      2>/dev/null && return
+  done
+  return 1
+}
+
+run() { # LABEL, environment setting, VENV
+  echo "=== $1"
+  env -u TEST_DATABASE_URL -u OUTBOX_TEST_DOCKER "$2" make test VENV="$3" || failed+=("$1")
+}
+
+for version in $pythons; do
+  if ! python=$(interpreter "$version"); then
+    echo "=== Python $version: skipped, no such interpreter on PATH or in pyenv"
+    continue
+  fi
+  venv=.venv-$version
+  make setup VENV="$venv" PYTHON="$python" || { failed+=("Python $version: setup"); continue; }
+  run "Python $version, embedded Postgres" OUTBOX_TEST_POSTGRES_BIN= "$venv"
+  if [ -x "$postgres_15/postgres" ]; then
+    run "Python $version, Postgres 15 of this machine" OUTBOX_TEST_POSTGRES_BIN="$postgres_15" "$venv"
+  else
+    echo "=== Python $version, Postgres 15: skipped, no server in $postgres_15"
+  fi
+done
+
+[ ${#failed[@]} = 0 ] || printf '=== failed: %s\n' "${failed[@]}" >&2
+exit $((${#failed[@]} > 0))

@@ -1,0 +1,113 @@
+"""A line to Postgres that a test can cut, freeze and mend."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Wire:
+    """A TCP proxy in the test's own event loop; ``url`` leads through it.
+
+    Args:
+        database_url: Where it leads to.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._parts = urlsplit(database_url)
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._last_words: bytes | None = None
+
+    @property
+    def url(self) -> str:
+        login = self._parts.netloc.rpartition("@")[0]
+        return urlunsplit(self._parts._replace(netloc=f"{login}@127.0.0.1:{self._port}"))
+
+    async def __aenter__(self) -> Self:
+        await self.mend()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Refuse connections and break those there are, as a server that stops does."""
+        self._flowing.set()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._writers):
+            writer.transport.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    async def mend(self) -> None:
+        """Take connections again, at the same address."""
+        self._flowing.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._begin, "127.0.0.1", self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+
+    def freeze(self) -> None:
+        """Let nothing through any more, and say nothing: a network that is gone."""
+        self._flowing.clear()
+
+    def lose_answer_to(self, words: bytes) -> None:
+        """Break the next connection that sends these words, right after the server has them."""
+        self._last_words = words
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # a task that asyncio starts by itself complains of its own cancellation
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            await self._flowing.wait()
+            there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+            self._writers.add(back)
+            try:
+                await asyncio.gather(
+                    self._pump(reader, back, answers_to=writer), self._pump(there, writer)
+                )
+            finally:
+                self._writers.discard(back)
+                back.transport.abort()
+        except OSError:
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        answers_to: asyncio.StreamWriter | None = None,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._flowing.wait()
+                lose = answers_to is not None and self._last_words and self._last_words in data
+                if answers_to is not None and lose:
+                    self._last_words = None
+                    answers_to.transport.abort()
+                writer.write(data)
+                await writer.drain()
+        writer.close()

@@ -1,0 +1,1 @@
+"""The thin webhook receiver: HTTP and signature verification, then one transaction."""
