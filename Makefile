@@ -54,6 +54,10 @@ test-all: ## Run every test on Python 3.11 and 3.13, with the embedded Postgres 
 test-docker: $(STAMP) ## Run every test against a Postgres container (OUTBOX_TEST_IMAGE=postgres:16-alpine)
 	@VENV=$(VENV) tests/docker/run.sh $(ARGS)
 
+.PHONY: mutants
+mutants: $(STAMP) ## Take the engine's rules out one by one and see a test fail
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: check
 check: lint types imports ## Run all static checks
 

@@ -1,7 +1,8 @@
 -- depends: 0002.create-site-tables
 -- The site's view of the synchronisation on its own bookings, and the function that its existing code calls.
--- Locks: ACCESS EXCLUSIVE on public.bookings for milliseconds (constant defaults rewrite nothing); then SHARE while the
--- three indexes are built: writes wait about a second per million bookings. Waiting for a lock ends after 10 seconds.
+-- Locks: ACCESS EXCLUSIVE on public.bookings until this migration commits. Constant defaults rewrite nothing, but the check
+-- constraint reads every row once: reads and writes wait about a quarter of a second per million bookings. Waiting for a lock ends after
+-- 10 seconds. The indexes on these columns are built by each run where they are missing, concurrently: see run/.
 alter table public.bookings
   add column if not exists guestly_reservation_id text,
   add column if not exists guestly_sync_status    text default 'pending'
@@ -15,11 +16,6 @@ comment on column public.bookings.guestly_sync_status is 'pending: owed to the P
 comment on column public.bookings.guestly_sync_error is 'Why the last attempt failed; cleared by success. Written by booking-outbox, never read back.';
 comment on column public.bookings.guestly_synced_at is 'Time of the last success. Written by booking-outbox, never read back.';
 comment on column public.bookings.guestly_sync_attempts is 'Attempts of the current round. Written by booking-outbox, never read back.';
-
--- Not unique: a guest may write anything here, and the truth is in outbox.reservation.
-create index if not exists idx_bookings_guestly_reservation_id on public.bookings (guestly_reservation_id);
-create index if not exists idx_bookings_guestly_sync_status on public.bookings (guestly_sync_status);
-create index if not exists idx_bookings_failed_syncs on public.bookings (guestly_sync_status, guestly_sync_attempts) where guestly_sync_status = 'failed';
 
 -- A function of that name that the site brought along is the site's: neither its text nor its grants are touched.
 do $$

@@ -38,6 +38,8 @@ create table outbox.delivery (
 -- Claims change none of these columns, so they stay HOT.
 create index delivery_due    on outbox.delivery (destination, due_at)    where due_at is not null;
 create index delivery_failed on outbox.delivery (destination, failed_at) where failed_at is not null;
+-- what people look at, not the engine: few rows ever stand in it
+create index delivery_discarded on outbox.delivery (destination) where discarded_at is not null;
 
 comment on table  outbox.delivery is 'One row per (destination, key): the destination should hold the current state of the key, version "requested".';
 comment on column outbox.delivery.requested is 'Version asked for; every request adds one under the row''s lock.';

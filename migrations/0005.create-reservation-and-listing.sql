@@ -12,6 +12,7 @@ create table outbox.reservation (
   primary key (booking_id, pms)
 );
 create index reservation_id on outbox.reservation (reservation_id);
+create index reservation_test on outbox.reservation (pms) where mode = 'test';
 comment on table  outbox.reservation is 'What a PMS is known to hold for a booking. Never pruned: a later request would create a second reservation.';
 comment on column outbox.reservation.fingerprint is 'Hash of the state last confirmed there; null: unknown.';
 comment on column outbox.reservation.reservations is 'How many live reservations this booking has had; part of the idempotency key of the next create.';

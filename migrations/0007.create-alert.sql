@@ -19,13 +19,14 @@ create table outbox.alert (
   resolved_at      timestamptz
 );
 create unique index alert_open on outbox.alert (kind, fingerprint) where resolved_at is null;
+create index alert_resolved on outbox.alert (kind, fingerprint, resolved_at) where resolved_at is not null;
 create index alert_booking on outbox.alert (booking_id) where booking_id is not null;
-comment on table  outbox.alert is 'One incident, open until resolved.';
+comment on table  outbox.alert is 'One incident, open until resolved; opened again if it is back within minutes.';
 comment on column outbox.alert.facts is 'Ids, codes and amounts for the text of the alert; never guest data.';
 comment on column outbox.alert.count is 'How often it was reported.';
 comment on column outbox.alert.mails is 'Mails accepted so far; part of the Message-ID, so that a repeated mail is the same mail.';
 comment on column outbox.alert.planned_mail is 'Number of the mail whose rows are chosen; one of unknown outcome is repeated with the same rows.';
-comment on column outbox.alert.solved_mailed_at is 'When a mail was accepted that says that it is solved.';
+comment on column outbox.alert.solved_mailed_at is 'When the last mail was accepted, if that one says that it is solved.';
 
 create table outbox.alert_delivery (
   id          bigint generated always as identity primary key,

@@ -65,4 +65,18 @@ comment on function outbox.request_sync(uuid, text, text, text) is 'The PMS shou
 create function public.request_booking_sync(booking_id uuid) returns bigint
   language sql volatile security definer set search_path = ''
   as $$ select outbox.request_sync(request_booking_sync.booking_id, 'database', 'rpc') $$;
+-- In the migration that creates them, as a new function is everybody's: the lock-down comes later, and a run may stop before it.
+do $$
+declare outsider text;
+begin
+  for outsider in
+    select 'public' union all
+    select pg_catalog.quote_ident(r.rolname) from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated')
+  loop
+    execute pg_catalog.format('revoke all on function outbox.request(text, text, text, text, text) from %s', outsider);
+    execute pg_catalog.format('revoke all on function outbox.request_sync(uuid, text, text, text) from %s', outsider);
+    execute pg_catalog.format('revoke all on function public.request_booking_sync(uuid) from %s', outsider);
+  end loop;
+end
+$$;
 comment on function public.request_booking_sync(uuid) is 'RPC for service_role alone: the PMS should hold this booking as it is now.';

@@ -37,16 +37,12 @@ CONNECT_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 15000,
 }
 
-#: SQLSTATE classes and codes after which the server, not the statement, is at fault: asking again
-#: later may work.
-_UNREACHABLE = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    pg.AdminShutdown,
-    pg.CrashShutdown,
-    pg.CannotConnectNow,
-    pg.IdleInTransactionSessionTimeout,
-)
+#: Classes of SQLSTATE that mean the connection or the server is gone, not that a statement was
+#: refused: connection exceptions, and whatever an administrator or a crash did.
+_GONE = ("08", "57P")
+_GONE_TOO = ("25P03", "53300")  # idle in a transaction for too long; too many connections
+#: Nothing took effect, and nothing is wrong with the statement.
+_BUSY = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 _SCHEMA = (
     pg.UndefinedTable,
     pg.UndefinedColumn,
@@ -100,7 +96,7 @@ def translated() -> Iterator[None]:
     """Turn psycopg's errors into this project's tree.
 
     Raises:
-        DatabaseBusyError: Somebody held a lock for longer than the statement was to wait.
+        DatabaseBusyError: A lock was not free in time, or a deadlock: repeat it.
         DatabaseUnreachableError: The server cannot be reached, is starting, or the connection was
             lost.
         SchemaError: A table, column or privilege that this version needs is missing.
@@ -113,21 +109,25 @@ def translated() -> Iterator[None]:
             f"the database is not as this version needs it: {_first_line(error)}",
             hint="Run `outbox migrate` with a role that owns schema outbox.",
         ) from error
-    except pg.LockNotAvailable as error:
+    except _BUSY as error:
         raise DatabaseBusyError(
-            "a row or table was locked by somebody else for too long",
+            f"somebody else was in the way ({error.sqlstate}): {_first_line(error)}",
             hint="Look for long transactions in pg_stat_activity.",
         ) from error
-    except _UNREACHABLE as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        # psycopg calls a lock time-out, a deadlock and a cancelled statement operational too
+        if error.sqlstate is not None and not error.sqlstate.startswith((*_GONE, *_GONE_TOO)):
+            raise DatabaseError(_refused(error)) from error
         raise DatabaseUnreachableError(
             f"Postgres cannot be reached: {_first_line(error)}",
             hint="Check DATABASE_URL and that the server accepts connections from here.",
         ) from error
     except psycopg.Error as error:
-        raise DatabaseError(
-            f"Postgres refused a statement ({error.sqlstate or 'no SQLSTATE'}): "
-            f"{_first_line(error)}"
-        ) from error
+        raise DatabaseError(_refused(error)) from error
+
+
+def _refused(error: psycopg.Error) -> str:
+    return f"Postgres refused a statement ({error.sqlstate or 'no SQLSTATE'}): {_first_line(error)}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,7 +4,7 @@ OutboxError
 ├── SettingsError            wrong or missing configuration; every fault at once
 ├── DatabaseError
 │   ├── DatabaseUnreachableError  cannot connect, connection lost, server starting or shutting down
-│   │   └── DatabaseBusyError     somebody held a lock for longer than we wait; the connection works
+│   ├── DatabaseBusyError        somebody else was in the way: nothing took effect, ask again
 │   └── SchemaError          not migrated, or row level security hides the site's tables
 ├── DecodeError              a row or a body does not have the shape that one parse function expects
 ├── MappingError             a booking cannot be expressed for the PMS; names the field
@@ -52,8 +52,8 @@ class DatabaseUnreachableError(DatabaseError):
     """No connection, or the connection was lost: whether a commit took effect may be unknown."""
 
 
-class DatabaseBusyError(DatabaseUnreachableError):
-    """Somebody held a lock for longer than we wait: nothing took effect, and asking again may."""
+class DatabaseBusyError(DatabaseError):
+    """A lock was not free in time, or a deadlock: nothing took effect, and asking again may."""
 
 
 class SchemaError(DatabaseError):

@@ -34,13 +34,13 @@ class Event(StrEnum):
     LEASE_EXTENDED = "lease.extended"
     HANDLER_CRASHED = "handler.crashed"
     SYNC_DISABLED = "sync.disabled"
+    SYNC_TESTING = "sync.testing"
     # bookings
     BOOKING_SYNCED = "booking.synced"
     BOOKING_FAILED = "booking.failed"
     BOOKING_TESTED = "booking.tested"
     BOOKING_WARNED = "booking.warned"
     # alerts
-    ALERT_RAISED = "alert.raised"
     ALERT_SENT = "alert.sent"
     ALERT_UNCONFIGURED = "alert.unconfigured"
     # the receiver

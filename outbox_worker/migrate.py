@@ -3,8 +3,8 @@
 yoyo keeps the books, in schema ``outbox``. Three things are ours. A session lock on a direct
 connection, because yoyo's own lock is a row that outlives a killed process. One transaction for a
 migration and the note that it was applied, so that a process killed between the two blocks nobody.
-And what every run does again: the lock-down, the index that makes one payment intent belong to one
-booking, and the search for what a person should know.
+And what every run does again: the lock-down, the indexes on the site's bookings, which are built
+without keeping anybody from writing, and the search for what a person should know.
 """
 
 from __future__ import annotations
@@ -38,11 +38,23 @@ from outbox_worker.schema_checks import (
     payment_intent_index,
     repeated_payment_intents,
     schema_state,
+    sync_column_indexes,
 )
 from outbox_worker.sql import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+#: Indexes on the site's sync columns, each with the script of ``migrations/run`` that builds it.
+_SYNC_INDEXES = {
+    "idx_bookings_guestly_reservation_id": "reservation-id-index",
+    "idx_bookings_guestly_sync_status": "sync-status-index",
+    "idx_bookings_failed_syncs": "failed-syncs-index",
+}
+
+_NO_BOOKINGS = (
+    "no public.bookings here: an empty one {} created; is DATABASE_URL the site's database?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +65,14 @@ class MigrationReport:
         applied: Migrations applied by this run, in order.
         pending: Migrations still to be applied, in order; empty unless it was a dry run.
         warnings: One sentence each for a person; empty when all is well.
+        trigger_created: Whether this run made the optional trigger, or a dry run would; False: it
+            was there. None: it was not asked for.
     """
 
     applied: tuple[str, ...]
     pending: tuple[str, ...]
     warnings: tuple[str, ...]
+    trigger_created: bool | None = None
 
 
 def apply(
@@ -82,23 +97,32 @@ def apply(
             or a migration failed.
     """
     with translated(), session(url, wait=lock_wait) as conn, locked(conn, url, lock_wait):
-        if not schema_state(conn)["has_schema"]:
+        before = schema_state(conn)
+        if not before["has_schema"]:
             conn.execute(_script("schema"))
         with _backend(conn, url, lock_wait) as backend:
             applied = _apply_pending(conn, backend)
         conn.execute(_script("lock-down"))
         if with_booking_trigger:
             conn.execute(_script("booking-trigger"))
-        missing_index = _make_payment_intent_index(conn)
-        warnings = findings(conn, known=_known()) + missing_index
-    return MigrationReport(applied=applied, pending=(), warnings=warnings)
+        missing = _make_sync_indexes(conn) + _make_payment_intent_index(conn)
+        warnings = findings(conn, known=_known()) + missing
+    if not before["has_bookings"]:
+        warnings = (_NO_BOOKINGS.format("was"), *warnings)
+    return MigrationReport(
+        applied=applied,
+        pending=(),
+        warnings=warnings,
+        trigger_created=not before["has_booking_trigger"] if with_booking_trigger else None,
+    )
 
 
-def pending(url: str) -> MigrationReport:
+def pending(url: str, *, with_booking_trigger: bool = False) -> MigrationReport:
     """What `apply` would do; changes nothing and waits for nobody.
 
     Args:
         url: See `apply`.
+        with_booking_trigger: See `apply`.
 
     Raises:
         DatabaseUnreachableError: No connection, or it was lost.
@@ -108,10 +132,18 @@ def pending(url: str) -> MigrationReport:
     with translated(), session(url) as conn:
         conn.read_only = True
         with conn.transaction():
+            state = schema_state(conn)
             done = applied_migrations(conn)
             left = tuple(name for name in _known() if name not in done)
             warnings = findings(conn, known=_known()) + _foreseen_index_warning(conn)
-    return MigrationReport(applied=(), pending=left, warnings=warnings)
+    if not state["has_bookings"]:
+        warnings = (_NO_BOOKINGS.format("would be"), *warnings)
+    return MigrationReport(
+        applied=(),
+        pending=left,
+        warnings=warnings,
+        trigger_created=not state["has_booking_trigger"] if with_booking_trigger else None,
+    )
 
 
 def rollback(url: str, *, lock_wait: timedelta = timedelta(seconds=60)) -> tuple[str, ...]:
@@ -175,18 +207,50 @@ def _make_payment_intent_index(conn: Session) -> tuple[str, ...]:
         return ()
     if foreseen := _foreseen_index_warning(conn):
         return foreseen
-    try:
-        conn.execute(_script("payment-intent-index"))
-    except (pg.UniqueViolation, pg.LockNotAvailable, pg.DeadlockDetected) as error:
-        # an invalid index is left behind; if it cannot be dropped now either, the next run drops it
-        with contextlib.suppress(pg.LockNotAvailable, pg.DeadlockDetected):
-            conn.execute(_script("drop-payment-intent-index"))
+    if fault := _build_index(conn, "payment-intent-index"):
         warning = (
             "The index that makes one payment intent belong to one booking could not be created"
-            f" ({type(error).__name__}); the next `outbox migrate` tries again."
+            f" ({fault}); the next `outbox migrate` tries again."
         )
         return (warning,)
     return ()
+
+
+def _make_sync_indexes(conn: Session) -> tuple[str, ...]:
+    """Create the indexes on the sync columns that are missing, outside of any transaction.
+
+    Returns:
+        One sentence for each that could not be built now.
+    """
+    warnings = []
+    for index in sync_column_indexes(conn, _SYNC_INDEXES):
+        script = _SYNC_INDEXES[index["name"]]
+        if index["leftover"]:
+            conn.execute(_script(f"drop-{script}"))
+        elif index["present"]:
+            continue
+        if fault := _build_index(conn, script):
+            warnings.append(
+                f"The index {index['name']} could not be created ({fault}); the next"
+                " `outbox migrate` tries again."
+            )
+    return tuple(warnings)
+
+
+def _build_index(conn: Session, script: str) -> str | None:
+    """Build an index without keeping writers out.
+
+    Returns:
+        What was in the way; None: it is built.
+    """
+    try:
+        conn.execute(_script(script))
+    except (pg.UniqueViolation, pg.LockNotAvailable, pg.DeadlockDetected) as error:
+        # an invalid index is left behind; if it cannot be dropped now either, the next run drops it
+        with contextlib.suppress(pg.LockNotAvailable, pg.DeadlockDetected):
+            conn.execute(_script(f"drop-{script}"))
+        return type(error).__name__
+    return None
 
 
 def _foreseen_index_warning(conn: Session) -> tuple[str, ...]:

@@ -37,7 +37,8 @@ def findings(conn: Session, *, known: Collection[str]) -> tuple[str, ...]:
         )
     if missing := _names(conn, "missing_site_columns"):
         found.append(
-            f"The site's tables lack columns that are read: {_listed(missing)}. Add them, or"
+            # all of them: whoever adds five and runs it again would be told of the next five
+            f"The site's tables lack columns that are read: {', '.join(missing)}. Add them, or"
             " nothing can be synced."
         )
     if blinded := _names(conn, "blinded_tables"):
@@ -69,6 +70,11 @@ def applied_migrations(conn: Session) -> frozenset[str]:
     if not schema_state(conn)["has_history"]:
         return frozenset()
     return frozenset(row["id"] for row in conn.execute(query("migration_applied")))
+
+
+def sync_column_indexes(conn: Session, names: Collection[str]) -> list[Row]:
+    """Whether indexes of these names exist, and whether they are whole, by the query's columns."""
+    return conn.execute(query("sync_column_indexes"), {"names": list(names)}).fetchall()
 
 
 def payment_intent_index(conn: Session) -> Row:

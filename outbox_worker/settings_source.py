@@ -44,13 +44,18 @@ def text_of(name: str, environ: Mapping[str, str]) -> str:
 
 
 def misspelt(environ: Mapping[str, str]) -> Iterator[str]:
-    """One sentence for each name that is no setting but within two edits of one."""
-    known = known_names()
+    """One sentence for each name that is no setting but within two edits of one.
+
+    Where the setting itself is given too, the other name is the host's own business.
+    """
+    known = sorted(known_names())
     for name, value in environ.items():
         if name in known or len(name) < _SHORTEST_MISSPELT or not value.strip():
             continue
-        nearest = min(sorted(known), key=lambda other: edits(name.upper(), other))
-        if edits(name.upper(), nearest) <= _MISSPELT_EDITS:
+        # a comparison costs the product of the lengths, and this runs at every start
+        near = [other for other in known if abs(len(other) - len(name)) <= _MISSPELT_EDITS]
+        nearest = min(near, key=lambda other: edits(name.upper(), other), default="")
+        if edits(name.upper(), nearest) <= _MISSPELT_EDITS and not environ.get(nearest, "").strip():
             yield (
                 f"{name} is not a setting and would be ignored: did you mean {nearest}? "
                 "Rename it or remove it"

@@ -48,6 +48,12 @@ _MAIL_SLOTS = 2
 #: Longest time of one mail.
 _MAIL_TIMEOUT = timedelta(seconds=15)
 
+#: Longest time of one cycle's statements.
+_PATIENCE = timedelta(seconds=10)
+
+#: Longest time of one event's re-drive.
+_REDRIVE_TIMEOUT = timedelta(seconds=8)
+
 #: A mail is never given up: an alert that nobody hears of is none.
 MAIL_POLICY = RetryPolicy(
     max_attempts=None,
@@ -225,9 +231,9 @@ async def _work(config: WorkerConfig, *, drain: bool) -> None:
             wakeup=wakeup,
             heartbeat=Heartbeat(worker_id, mode),
             shutdown=config.worker.shutdown,
+            patience=min(_PATIENCE, config.worker.lease / 3),
         )
-        await _announce(config, worker_id)
-        await supervisor.run(drain=drain)
+        await supervisor.run(drain=drain, announce=lambda: _announce(config, worker_id))
     logger().info(Event.SERVICE_STOPPED, message="worker stopped", worker=worker_id)
 
 
@@ -240,7 +246,11 @@ def _handlers(
         return connection(url, application_name="outbox inbox")
 
     handlers: list[Handler[Any]] = [
-        InboxHandler(connect_inbox, rules=InboxRules(currency=config.sync.currency)),
+        InboxHandler(
+            connect_inbox,
+            rules=InboxRules(currency=config.sync.currency),
+            timeout=min(_REDRIVE_TIMEOUT, config.worker.lease / 2),
+        ),
         EmailHandler(mail, policy=MAIL_POLICY, currency=config.sync.currency),
     ]
     if config.sync.enabled:
@@ -268,7 +278,7 @@ async def _announce(config: WorkerConfig, worker_id: WorkerId) -> None:
         )
     elif config.sync.test_mode:
         logger().warning(
-            Event.SYNC_DISABLED,
+            Event.SYNC_TESTING,
             message="TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to the PMS",
         )
     try:

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import signal
 import subprocess
 import sys
 import termios
@@ -69,14 +68,22 @@ def outbox(
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
+#: Runs in the new session: makes the terminal its own, so that Ctrl-C reaches it, then becomes the
+#: command. (Forking here instead is refused by newer Pythons where threads are about.)
+_BECOME = (
+    "import fcntl, os, sys, termios;"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 class Terminal:
     """A command on a pseudo-terminal of 80 columns."""
 
-    def __init__(self, pid: int, master: int) -> None:
-        self.pid = pid
+    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+        self._process = process
         self._master = master
         self._seen = b""
-        self._code: int | None = None
 
     @property
     def text(self) -> str:
@@ -99,14 +106,12 @@ class Terminal:
         ends = time.monotonic() + PATIENCE_S
         while self._read(ends):
             pass
-        if self._code is None:
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return self._code
+        return self._process.wait(PATIENCE_S)
 
     def close(self) -> None:
-        if self._code is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
         os.close(self._master)
 
     def _read(self, ends: float) -> bool:
@@ -124,11 +129,18 @@ class Terminal:
 @contextmanager
 def terminal(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Iterator[Terminal]:
     """Run a command on a terminal for the length of a block."""
-    pid, master = pty.fork()
-    if pid == 0:  # pragma: no cover - the child becomes the command
-        os.execvpe(PROGRAM[0], [*PROGRAM, *arguments], dict(environ))  # noqa: S606 - no shell is wanted
-    termios.tcsetwinsize(master, (24, WIDTH))
-    screen = Terminal(pid, master)
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, WIDTH))
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BECOME, *PROGRAM, *arguments],
+        env=dict(environ),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    screen = Terminal(process, master)
     try:
         yield screen
     finally:

@@ -157,7 +157,8 @@ class Taken:
         return email.message_from_bytes(self.raw, policy=email.policy.default)
 
 
-@dataclass(slots=True)
+# No slots: aiosmtpd looks at every member, which Python 3.11.2 cannot bear of a slotted dataclass.
+@dataclass
 class MailServer:
     """A real SMTP server. ``refuse`` are recipients that it does not take."""
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from outbox_worker.database import Connection, connect
-from outbox_worker.errors import DatabaseError
+from outbox_worker.errors import OutboxError
 from outbox_worker.events import Event
 from outbox_worker.payments.readiness import Readiness, check
 from outbox_worker.telemetry import logger
@@ -109,7 +109,7 @@ class Health:
         for conn in (kept, None) if kept is not None else (None,):
             try:
                 return await self._ask_through(conn)
-            except (DatabaseError, OSError):
+            except (OutboxError, OSError):
                 continue
         return Readiness.UNREACHABLE
 

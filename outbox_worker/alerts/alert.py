@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import NewType
@@ -16,6 +16,9 @@ AlertId = NewType("AlertId", int)
 
 #: How many deliveries one mail names at most; those beyond it go into the next mail.
 PAGE = 500
+
+#: Mails about one incident are at least this far apart; one that is back sooner is the same.
+SPACING = timedelta(minutes=5)
 
 
 class AlertKind(StrEnum):
@@ -60,7 +63,7 @@ class RaisedAlert:
 
     Args:
         id: The open alert of its incident.
-        opened: Whether it was not open before.
+        opened: Whether it was not open before; one that was solved a moment ago is opened again.
         named: How many deliveries it names now that it did not name before.
     """
 
@@ -134,8 +137,8 @@ class Incident:
         stay: The booking that the alert itself is about.
         count: How often it was reported.
         mails: Mails accepted so far; the next one's number is one more.
-        mailed_at, solved_mailed_at: When the last mail, and the one that calls it solved, were
-            accepted; aware UTC.
+        mailed_at, solved_mailed_at: When the last mail was accepted, and the same again if that
+            one calls it solved; aware UTC.
         named: At most `PAGE`; of a resolved alert the unmailed ones first, then the others.
         total: Deliveries named by it, ever.
         standing: Those among them that are not healed.
@@ -175,4 +178,5 @@ class Incident:
             return True
         if self.kind is AlertKind.TEST:
             return False
-        return self.resolved_at is not None and self.solved_mailed_at is None
+        # solved and not told, or back again after it was told to be solved
+        return (self.resolved_at is None) != (self.solved_mailed_at is None)

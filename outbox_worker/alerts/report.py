@@ -23,7 +23,8 @@ async def sync_failure(
     Args:
         conn: Inside the caller's transaction.
         booking_id: Of the site.
-        error: Why, in one sentence; what looks like an address or a phone number is masked.
+        error: Why, in one sentence, without the guest's name and notes; what looks like an address
+            or a phone number is masked here.
         channels: Where alerts are told.
     """
     alert = NewAlert(

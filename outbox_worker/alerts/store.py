@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TypeAlias
 from uuid import UUID
 
-from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert, RaisedAlert
+from outbox_worker.alerts.alert import SPACING, AlertId, NewAlert, RaisedAlert
 from outbox_worker.database import Connection, Row
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.sql import query
@@ -86,7 +86,8 @@ async def raise_alerts(
     """Open or add to alerts, and ask that the channels tell what is new.
 
     Raises of one incident are merged first: a later one's facts win. A delivery that an open alert
-    names already is not named again until it is healed.
+    names already is not named again until it is healed. An incident that was solved, or last
+    mailed, less than `SPACING` ago is opened again rather than anew.
 
     Args:
         conn: Inside the transaction that changes what the alert is about; it holds the deliveries.
@@ -143,24 +144,6 @@ async def heal(
     return await _tell_resolved(conn, await cursor.fetchall(), channels)
 
 
-async def resolve(
-    conn: Connection, kind: AlertKind, fingerprint_prefix: str, *, channels: Sequence[Destination]
-) -> tuple[AlertId, ...]:
-    """Resolve the open alerts of a kind whose fingerprint begins so, with all that they name.
-
-    Returns:
-        The alerts that are resolved by this.
-    """
-    cursor = await conn.execute(
-        query("alert_lock_matching"), {"kind": kind, "prefix": _clean(fingerprint_prefix, 300)}
-    )
-    ids = [row["id"] for row in await cursor.fetchall()]
-    if not ids:
-        return ()
-    cursor = await conn.execute(query("alert_resolve"), {"ids": ids})
-    return await _tell_resolved(conn, await cursor.fetchall(), channels)
-
-
 async def mark_mailed(
     conn: Connection, alert_id: AlertId, delivery_ids: Sequence[int], *, resolved_told: bool
 ) -> None:
@@ -187,6 +170,15 @@ async def _upsert(
     """Id of the open alert of each incident, and whether this opened it."""
     keys = sorted(incidents)
     cursor = await conn.execute(
+        query("alert_reopen"),
+        {
+            "kinds": [kind for kind, _ in keys],
+            "fingerprints": [fingerprint for _, fingerprint in keys],
+            "spacing": SPACING,
+        },
+    )
+    back = {row["id"] for row in await cursor.fetchall()}
+    cursor = await conn.execute(
         query("alert_upsert"),
         {
             "kinds": [kind for kind, _ in keys],
@@ -197,7 +189,10 @@ async def _upsert(
         },
     )
     return {
-        (row["kind"], row["fingerprint"]): (AlertId(row["id"]), row["opened"])
+        (row["kind"], row["fingerprint"]): (
+            AlertId(row["id"]),
+            row["opened"] or row["id"] in back,
+        )
         for row in await cursor.fetchall()
     }
 

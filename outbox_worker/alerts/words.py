@@ -89,7 +89,7 @@ def _solved_symptom(incident: Incident) -> str:
         case AlertKind.SYNC_FAILED | AlertKind.SYNC_REJECTED:
             return _solved_sync(incident, pms)
         case AlertKind.MISCONFIGURED:
-            return f"{pms} takes our calls again"
+            return _solved_refusal(incident, pms)
         case AlertKind.PAID_WITHOUT_BOOKING:
             return "The payment without a booking is settled"
         case AlertKind.EVENT_FAILED | AlertKind.EVENT_MALFORMED:
@@ -105,6 +105,12 @@ def _solved_symptom(incident: Incident) -> str:
             return f"{phrasing.booking(incident.stay)} needs no further look"
         case _:
             assert_never(incident.kind)
+
+
+def _solved_refusal(incident: Incident, pms: str) -> str:
+    if {delivery.state for delivery in incident.named} <= {State.SYNCED}:
+        return f"{pms} takes our calls again"
+    return _solved_sync(incident, pms)
 
 
 def _solved_sync(incident: Incident, pms: str) -> str:

@@ -57,9 +57,13 @@ def trouble(incident: Incident) -> Words:
 
 
 def misconfigured(incident: Incident) -> Words:
-    """The PMS refuses us, whatever the booking."""
+    """The PMS refuses our key or address: the bookings that wait for it."""
     pms = phrasing.pms(incident)
+    fresh = incident.unmailed or incident.named
     code = shown.error_code(incident.facts.get("code"))
+    whose = "a booking" if len(fresh) == 1 else f"{len(fresh)} bookings" if fresh else "bookings"
+    why = f" ({code})" if code else ""
+    they, are = ("It", "is") if len(fresh) == 1 else ("They", "are")
     settings = (
         "GUESTLY_API_KEY and GUESTLY_API_URL"
         if pms == "Guestly"
@@ -67,16 +71,38 @@ def misconfigured(incident: Incident) -> Words:
     )
     return Words(
         tone=Tone.ACTION,
-        symptom=f"{pms} refuses our key or address, bookings are waiting",
+        symptom=_symptom_of_refusal(incident, fresh, pms),
+        extras=_soonest(fresh),
         happened=(
-            f"{pms} answers our calls with a refusal{f' ({code})' if code else ''}.",
-            "That is not the bookings' fault: they are sent as soon as it takes calls again.",
+            f"{pms} refuses the calls for {whose}{why}: usually the key or the address is wrong.",
+            f"{they} {are} tried again every minute, and {are} sent as soon as {pms} takes that.",
         ),
-        guest_sees="A confirmed booking on the site. Nothing looks wrong to them.",
-        risk=f"No paid booking reaches {pms}: their nights are still on sale in other channels.",
+        guest_sees=_guest_sees(fresh),
+        risk=_risk({_gap(delivery.stay) for delivery in fresh} or {_Gap.MISSING}, pms),
         steps=(
             Step(text=f"Correct {settings}, then restart the worker."),
+            *_refused_alone(fresh, pms),
             Step(text="See how many bookings are waiting:", commands=("outbox status",)),
+        ),
+    )
+
+
+def _symptom_of_refusal(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> str:
+    refuses = f"{pms} refuses our key or address"
+    if len(fresh) == 1:
+        return f"{phrasing.booking(fresh[0].stay)} waits: {refuses}"
+    number = f"{len(fresh)} {'more ' if incident.mails else ''}" if fresh else ""
+    return f"{refuses}, {number}bookings are waiting"
+
+
+def _refused_alone(fresh: Sequence[NamedDelivery], pms: str) -> Sequence[Step]:
+    """For the case that key and address are right, and that one address of many is not."""
+    if not fresh:
+        return ()
+    return (
+        Step(
+            text=f"If other bookings reach {pms} meanwhile, see what it answers to this one:",
+            commands=(f"outbox show {_handle(fresh[0])}",),
         ),
     )
 

@@ -42,15 +42,33 @@ class SyncStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """A booking's guest, to find their data in a text; the names are those of a reservation.
+
+    Args:
+        notes: Everything that the guest wrote, one remark a line.
+        listing_id: Not read: always empty.
+    """
+
+    reference: str
+    guest_name: str
+    guest_email: str | None
+    guest_phone: str | None
+    notes: str
+    listing_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Booking:
     """One booking with its property's slug and name.
 
     Args:
         total: Major units of the site's currency, two decimals; None where the site left it empty.
         adults, children, infants: None where the site left them empty.
-        check_in, check_out: Local dates of the property.
+        check_in, check_out: Local dates of the property; None where the site left them empty or
+            wrote what is not within the years 1 to 9999, such as infinity.
         slug: The property's slug; None when the booking has no property or it is gone.
-        confirmed_at, cancelled_at: Aware UTC.
+        confirmed_at, cancelled_at: Aware; None where they are empty or out of that range.
     """
 
     id: BookingId

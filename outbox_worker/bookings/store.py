@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from outbox_worker.bookings.booking import Booking, BookingId, BookingStatus, PaymentStatus
+from outbox_worker.bookings.booking import Booking, BookingId, BookingStatus, Guest, PaymentStatus
 from outbox_worker.database import Connection, Row
 from outbox_worker.errors import DecodeError
+from outbox_worker.pms import safe_text
 from outbox_worker.sql import query
 
 
@@ -60,6 +61,23 @@ async def read_for_sync(conn: Connection, ids: Sequence[UUID], *, pms: str) -> d
     """Booking, listing and reservation of each id; every id has an entry, also a deleted one's."""
     cursor = await conn.execute(query("read_bookings_for_sync"), {"ids": list(ids), "pms": pms})
     return {row["key_id"]: _view(row) for row in await cursor.fetchall()}
+
+
+async def read_guest(conn: Connection, booking_id: UUID) -> Guest | None:
+    """The guest of a booking, whatever else is in its row; None when there is no such booking."""
+    cursor = await conn.execute(query("read_guest"), {"id": booking_id})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    remarks = ("special_requests", "purpose_of_stay", "guest_company", "guest_country")
+    names = (safe_text.line(row[name]) for name in ("guest_first_name", "guest_last_name"))
+    return Guest(
+        reference=row["booking_reference"] or "",
+        guest_name=" ".join(name for name in names if name),
+        guest_email=safe_text.line(row["guest_email"]) or None,
+        guest_phone=safe_text.line(row["guest_phone"]) or None,
+        notes="\n".join(safe_text.block(row[remark]) for remark in remarks if row[remark]),
+    )
 
 
 async def lock(conn: Connection, ids: Sequence[UUID]) -> set[UUID]:

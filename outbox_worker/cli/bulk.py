@@ -81,10 +81,9 @@ def progress_bar(total: int, label: str) -> Iterator[Bar]:
     else:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
 
         console = Console(stderr=True)
-        look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+        look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*look, console=console, transient=True) as drawn:
             yield _Drawn(partial(drawn.advance, drawn.add_task(label, total=total)))
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import click
 
 _COLUMNS = 2
-_HEADINGS = frozenset({"slug", "property", "property_slug"})
+_SLUG_HEADINGS = frozenset({"slug", "property", "property_slug"})
+_LISTING_HEADINGS = frozenset({"listing_id", "listing", "listing id", "id"})
 
 
 class FileFaultsError(click.ClickException):
@@ -21,6 +22,7 @@ class FileFaultsError(click.ClickException):
     """
 
     exit_code = 2
+    hint = "Correct the lines named above, then import the file again."
 
     def __init__(self, details: tuple[str, ...]) -> None:
         super().__init__("The file cannot be used; nothing was changed.")
@@ -32,7 +34,8 @@ def parse_listings(text: str) -> dict[str, str]:
 
     Args:
         text: A JSON object of strings (or whole numbers), or lines of ``slug,listing_id`` with or
-            without a heading; blank lines and lines that begin with ``#`` are skipped.
+            without a heading; a heading may name the columns in either order, without one the
+            first column is the slug. Blank lines and lines that begin with ``#`` are skipped.
 
     Raises:
         FileFaultsError: All that is wrong with it.
@@ -68,11 +71,23 @@ def _json(text: str) -> Iterable[tuple[str, str, str]]:
 
 def _csv(text: str) -> Iterable[tuple[str, str, str]]:
     lines = csv.reader(io.StringIO(text), skipinitialspace=True)
-    for number, cells in enumerate(lines, start=1):
+    first, slug_at = True, 0
+    for cells in lines:
+        place = f"line {lines.line_num}"
         if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
             continue
-        if number == 1 and cells[0].strip().lower() in _HEADINGS:
-            continue
+        if len(cells) == 1 and ";" in cells[0]:
+            raise FileFaultsError(
+                (f"{place}: the columns are separated by semicolons; commas are needed",)
+            )
         if len(cells) != _COLUMNS:
-            raise FileFaultsError((f"line {number}: expected slug,listing_id",))
-        yield f"line {number}", cells[0].strip(), cells[1].strip()
+            raise FileFaultsError((f"{place}: expected slug,listing_id",))
+        if first:
+            first = False
+            words = [cell.strip().lower() for cell in cells]
+            if words[0] in _LISTING_HEADINGS and words[1] in _SLUG_HEADINGS:
+                slug_at = 1
+                continue
+            if words[0] in _SLUG_HEADINGS:
+                continue
+        yield place, cells[slug_at].strip(), cells[1 - slug_at].strip()

@@ -50,7 +50,11 @@ def list_(invocation: Invocation) -> Reply:
 @click.pass_obj
 def set_(invocation: Invocation, *, slug: str, listing_id: str) -> Reply:
     """Set the listing of one property."""
-    return _set(invocation, {slug.strip(): listing_id.strip()})
+    slug, listing_id = slug.strip(), listing_id.strip()
+    if not slug or not listing_id:
+        what = "LISTING_ID" if slug else "SLUG"
+        raise click.UsageError(f"{what} is empty.")
+    return _set(invocation, {slug: listing_id})
 
 
 @command.command("import")
@@ -148,6 +152,13 @@ def _changes(changes: Sequence[ListingChange]) -> Iterator[str]:
             yield from wrapped(
                 f"the site has no property {change.slug!r}; check the spelling with"
                 " `outbox listings list`",
+                first="warning: ",
+            )
+        if change.shared_with:
+            others = ", ".join(change.shared_with)
+            yield from wrapped(
+                f"{change.slug} has the same listing as {others}: both would block one calendar;"
+                " look with `outbox listings list`",
                 first="warning: ",
             )
     blocked = [name for change in changes for name in change.unblocks]

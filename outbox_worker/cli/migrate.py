@@ -46,11 +46,13 @@ def command(
         lines = tuple(f"rolled back {name}" for name in undone)
         return Reply(data={"rolled_back": undone}, lines=lines or ("Nothing to roll back.",))
     if dry_run:
-        report = migrate.pending(url.reveal())
+        report = migrate.pending(url.reveal(), with_booking_trigger=with_booking_trigger)
         lines = tuple(f"would apply {name}" for name in report.pending)
     else:
         report = migrate.apply(url.reveal(), with_booking_trigger=with_booking_trigger)
         lines = tuple(f"applied {name}" for name in report.applied)
+    if report.trigger_created is not None:
+        lines += (_trigger_line(created=report.trigger_created, dry_run=dry_run),)
     return Reply(
         data=report,
         lines=(
@@ -59,3 +61,10 @@ def command(
         ),
         code=ExitCode.DONE,
     )
+
+
+def _trigger_line(*, created: bool, dry_run: bool) -> str:
+    name = "trigger outbox_booking_changed on public.bookings"
+    if not created:
+        return f"{name} already there"
+    return f"would create {name}" if dry_run else f"{name} created"

@@ -116,13 +116,15 @@ def command(
     choice.check()
     database, sync = invocation.database_and_sync()
     actor = invocation.actor()
-    items = invocation.on_database(database, "requeue", lambda conn: _plan(conn, choice, sync))
+    items, notes = invocation.on_database(
+        database, "requeue", lambda conn: _plan(conn, choice, sync)
+    )
     if dry_run:
-        return _dry(items)
+        return _dry(items, notes)
     wanted = [item for item in items if item.skip is None]
     if wanted and not choice.refs:
         require_consent(
-            "\n".join(preview(items)),
+            "\n".join([*preview(items), *notes]),
             question=f"Send {counted(len(wanted), 'booking')}?"
             if choice.missing or choice.test_mode
             else f"Send {len(wanted)} again?",
@@ -142,6 +144,7 @@ def command(
         dry_run=False,
         interrupted=interrupted,
         plan=None,
+        notes=notes,
         requeued=tuple(done.requeued),
         skipped=tuple(done.skipped),
         settled=done.settled,
@@ -150,12 +153,22 @@ def command(
     return Reply(data=outcome, lines=lines, code=exit_code(outcome))
 
 
-async def _plan(conn: Connection, choice: Choice, sync: SyncSettings) -> tuple[Item, ...]:
+async def _plan(
+    conn: Connection, choice: Choice, sync: SyncSettings
+) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """The plan, and what keeps it from having the effect that was meant."""
+    from outbox_worker.operations.fleet import SyncMode, read_fleet
     from outbox_worker.operations.plan import PmsView, plan
     from outbox_worker.pms.port import PmsName
 
     view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
-    return await plan(conn, await _selection(conn, choice), view=view)
+    items = await plan(conn, await _selection(conn, choice), view=view)
+    fleet = await read_fleet(conn, SyncMode(enabled=sync.enabled, test_mode=sync.test_mode))
+    wanted = {item.destination for item in items if item.skip is None}
+    notes = [f"note: {why}." for where, why in fleet.closed.items() if where in wanted]
+    if "guestly" in wanted and fleet.mode.enabled and fleet.mode.test_mode:
+        notes.append("note: test mode is on (GUESTLY_TEST_MODE=true): nothing reaches Guestly.")
+    return items, tuple(notes)
 
 
 async def _act(
@@ -197,13 +210,14 @@ async def _selection(conn: Connection, choice: Choice) -> Selection:
     return Named(targets=tuple([await resolve(conn, ref) for ref in choice.refs]))
 
 
-def _dry(items: Sequence[Item]) -> Reply:
+def _dry(items: tuple[Item, ...], notes: tuple[str, ...]) -> Reply:
     outcome = Outcome(
         dry_run=True,
         interrupted=False,
-        plan=tuple(items),
+        plan=items,
+        notes=notes,
         requeued=(),
         skipped=(),
         settled=None,
     )
-    return Reply(data=outcome, lines=(*preview(items), "Dry run: nothing was changed."))
+    return Reply(data=outcome, lines=(*preview(items), *notes, "Dry run: nothing was changed."))

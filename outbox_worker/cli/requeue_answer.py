@@ -24,12 +24,14 @@ class Outcome:
 
     Args:
         plan: What was chosen, in a dry run alone.
+        notes: What keeps it from having the effect that was meant, such as test mode.
         settled: What became of each, with --wait alone.
     """
 
     dry_run: bool
     interrupted: bool
     plan: tuple[Item, ...] | None
+    notes: tuple[str, ...]
     requeued: tuple[Requeued, ...]
     skipped: tuple[Skipped, ...]
     settled: tuple[Settled, ...] | None
@@ -102,6 +104,7 @@ def answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
     elif not outcome.requeued:
         yield "Nothing changed."
     elif outcome.settled is None:
+        yield from outcome.notes
         yield f"next: outbox show {_word(outcome.requeued[0])}"
 
 

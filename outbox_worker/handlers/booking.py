@@ -108,7 +108,7 @@ class BookingHandler:
         """One attempt: decide, call, and answer with what became of it."""
         if state.fault is not None:
             park = Park(code="booking_unreadable", message=state.fault)
-            return results.parked(claim, None, park, pms=self._name)
+            return results.parked(claim, _uuid(claim.key), park, pms=self._name)
         if state.booking is None:
             return self._gone(claim, state)
         try:
@@ -116,7 +116,7 @@ class BookingHandler:
         except MappingError as error:
             fault = f"{error} (field {error.field})"
             park = Park(code=error.code, message=fault)
-            return results.parked(claim, state.booking, park, pms=self._name)
+            return results.parked(claim, state.booking.id, park, pms=self._name)
         if self._rules.test_mode or self._pms is None:
             return self._tested(job)
         return await self._first(job, self._pms)
@@ -245,7 +245,7 @@ class BookingHandler:
             case decide.Refuse(code=code, message=message, keep=keep):
                 park = Park(code=code, message=message, http_status=answer.http_status)
                 kept = () if keep is None else (results.reservation(job, keep, fingerprint=None),)
-                return results.parked(job.claim, job.booking, park, pms=job.pms, also=kept)
+                return results.parked(job.claim, job.booking.id, park, pms=job.pms, also=kept)
             case _:
                 assert_never(step)
 
@@ -295,7 +295,7 @@ class BookingHandler:
                     " created a second time by itself",
                     http_status=answer.http_status,
                 )
-                return results.parked(job.claim, job.booking, park, pms=job.pms)
+                return results.parked(job.claim, job.booking.id, park, pms=job.pms)
             case _:
                 return results.failed(job, answer)
 

@@ -13,7 +13,7 @@ from outbox_worker.outbox.outcome import Outcome
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert
+    from outbox_worker.alerts.alert import AlertId, NewAlert
     from outbox_worker.pms.port import Mode, PmsName
 
 
@@ -59,15 +59,7 @@ class AlertMailed:
     resolved_told: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertResolved:
-    """Whatever this kind of alert said is over, for all fingerprints with this beginning."""
-
-    kind: AlertKind
-    fingerprint_prefix: str
-
-
-Effect: TypeAlias = ReservationHeld | AlertRaised | AlertMailed | AlertResolved
+Effect: TypeAlias = ReservationHeld | AlertRaised | AlertMailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

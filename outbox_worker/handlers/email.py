@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from outbox_worker.alerts import pending, render
-from outbox_worker.alerts.alert import AlertId, Incident
+from outbox_worker.alerts.alert import SPACING, AlertId, Incident
 from outbox_worker.alerts.port import AlertChannel
 from outbox_worker.database import Connection
 from outbox_worker.errors import AlertChannelError
@@ -17,9 +17,6 @@ from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination
 from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Retry, Wait
 from outbox_worker.outbox.retry import RetryPolicy
 from outbox_worker.telemetry import logger
-
-#: Mails about one incident are at least this far apart.
-SPACING = timedelta(minutes=5)
 
 _LONGEST_KEY = 18
 

@@ -36,8 +36,6 @@ _PATIENCE = timedelta(minutes=10)
 #: From then on a person has to replay the event.
 _GIVE_UP = timedelta(hours=72)
 _SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(seconds=60)
-#: Longest time of one re-drive: its statements are bounded by time-outs of their own.
-_CALL = timedelta(seconds=8)
 
 
 class InboxHandler:
@@ -46,11 +44,14 @@ class InboxHandler:
     Args:
         connect: Opens the connection of a re-drive; its transaction is not the settling one.
         rules: The same as the receiver's; mode and account are not asked again.
+        timeout: Time of one re-drive, less than a lease: one that could outlive its lease is never
+            begun. Bounds the waits of its statements.
     """
 
-    def __init__(self, connect: Connect, *, rules: InboxRules) -> None:
+    def __init__(self, connect: Connect, *, rules: InboxRules, timeout: timedelta) -> None:
         self._connect = connect
         self._rules = rules
+        self._timeout = timeout
 
     @property
     def destination(self) -> Destination:
@@ -78,11 +79,13 @@ class InboxHandler:
         """Apply the event if that is possible by now."""
         if state is None or state.outcome not in inbox.REDRIVEN:
             return Result(outcome=Done(record=AttemptOutcome.NOTHING))
-        if not deadline.allows(_CALL):
+        if not deadline.allows(self._timeout):
             return Result(outcome=Abandon(code="lease_too_short"))
         try:
             async with self._connect() as conn:
-                receipt = await inbox.redrive(conn, claim.key, rules=self._rules)
+                receipt = await inbox.redrive(
+                    conn, claim.key, rules=self._rules, within=self._timeout
+                )
                 if receipt.wake and receipt.outcome not in inbox.REDRIVEN:
                     await inbox.wake(conn)
         except NotFoundError as error:

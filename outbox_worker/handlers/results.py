@@ -13,7 +13,6 @@ from outbox_worker.bookings.store import SyncView
 from outbox_worker.handlers import decide
 from outbox_worker.handlers.effect import (
     AlertRaised,
-    AlertResolved,
     Effect,
     ReservationHeld,
     Result,
@@ -81,17 +80,11 @@ def held(
     http_status: int | None,
 ) -> Result:
     """The PMS holds the wanted state under this reservation."""
-    effects: tuple[Effect, ...] = (
-        reservation(job, reservation_id, fingerprint=job.wanted.fingerprint, mode=mode),
-    )
-    if mode is Mode.LIVE:
-        # a call that worked proves key and address right
-        prefix = f"{job.claim.destination}:"
-        effects += (AlertResolved(kind=AlertKind.MISCONFIGURED, fingerprint_prefix=prefix),)
+    effect = reservation(job, reservation_id, fingerprint=job.wanted.fingerprint, mode=mode)
     return Result(
         outcome=Done(record=record, http_status=http_status),
         booking_id=job.booking.id,
-        effects=effects,
+        effects=(effect,),
         reservation_id=reservation_id,
     )
 
@@ -171,10 +164,10 @@ def failed(job: Job, answer: WriteAnswer) -> Result:
             return retried(job, retry)
         case Rejected():
             park = Park(code=answer.code, message=answer.message, http_status=answer.http_status)
-            return parked(job.claim, job.booking, park, pms=job.pms)
+            return parked(job.claim, job.booking.id, park, pms=job.pms)
         case Unsupported():
             park = Park(code=answer.code, message=answer.message)
-            return parked(job.claim, job.booking, park, pms=job.pms)
+            return parked(job.claim, job.booking.id, park, pms=job.pms)
         case Held() | Absent():
             raise AssertionError("handled by the step that called")
         case _:
@@ -194,16 +187,24 @@ def unseen(claim: Claim, retry: Retry, *, pms: PmsName, booking_id: UUID | None)
 
 def parked(
     claim: Claim,
-    booking: Booking | None,
+    booking_id: UUID | None,
     park: Park,
     *,
     pms: PmsName,
     also: tuple[Effect, ...] = (),
 ) -> Result:
-    """A person's turn; ``also`` is applied with it."""
+    """A person's turn; ``also`` is applied with it.
+
+    Args:
+        claim: Of the booking.
+        booking_id: None where the site has no such booking (any more).
+        park: Why.
+        pms: Whose refusal it is.
+        also: Further effects.
+    """
     return Result(
         outcome=park,
-        booking_id=None if booking is None else booking.id,
+        booking_id=booking_id,
         effects=(*also, _incident(AlertKind.SYNC_REJECTED, claim, code=park.code, pms=pms)),
     )
 
@@ -226,7 +227,8 @@ def _misconfigured(job: Job, answer: Misconfigured) -> Result:
         fingerprint=f"{job.claim.destination}:{answer.code}",
         facts={"code": answer.code, "error": answer.message, "pms": job.pms},
     )
-    effect = AlertRaised(alert=alert, only_if_given_up=False, names_delivery=False)
+    # Named, so that its own success alone is the end of it: other calls may work all the while.
+    effect = AlertRaised(alert=alert, only_if_given_up=False, names_delivery=True)
     return Result(outcome=wait, booking_id=job.booking.id, effects=(effect,))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from outbox_worker.database import Connection
-from outbox_worker.errors import RefusedError
+from outbox_worker.errors import RefusedError, SettingsError
 from outbox_worker.operations.actions import record_action
 from outbox_worker.pms.port import (
     Absent,
@@ -55,6 +55,7 @@ class ListingChange:
     Args:
         previous: The listing id before; None: there was none. Equal to ``listing_id``: unchanged.
         known: Whether the site has a property with that slug.
+        shared_with: Slugs of the other properties that have the same listing now.
         unblocks: References of bookings that were refused for want of it, soonest check-in first.
     """
 
@@ -62,6 +63,7 @@ class ListingChange:
     listing_id: str
     previous: str | None
     known: bool
+    shared_with: tuple[str, ...]
     unblocks: tuple[str, ...]
 
 
@@ -135,12 +137,14 @@ async def set_listings(
     blocked: dict[str, list[str]] = {}
     for row in await cursor.fetchall():
         blocked.setdefault(row["slug"], []).append(row["booking_reference"])
+    shared = _slugs_by_listing(await list_listings(conn, pms=pms))
     return tuple(
         ListingChange(
             slug=row["slug"],
             listing_id=row["listing_id"],
             previous=row["previous"],
             known=row["known"],
+            shared_with=tuple(s for s in shared.get(row["listing_id"], ()) if s != row["slug"]),
             unblocks=tuple(blocked.get(row["slug"], ())),
         )
         for row in rows
@@ -156,7 +160,11 @@ async def check_listings(
         conn: In autocommit mode; never inside a transaction while the PMS is asked.
         rows: What to check; an active property without a listing is a fault as well.
         pms: The adapter.
+
+    Raises:
+        SettingsError: The PMS refuses our key or address, whatever the listing; no more is asked.
     """
+    shared = _slugs_by_listing(rows)
     for row in rows:
         if row.listing_id is None:
             if row.active:
@@ -174,8 +182,11 @@ async def check_listings(
                     "title": title.replace("\0", "")[:_LONGEST],
                 },
             )
+        others = [slug for slug in shared[row.listing_id] if slug != row.slug]
         if fault_found is None and not row.known:
             fault_found = "the site has no property with this slug"
+        elif fault_found is None and others:
+            fault_found = f"{', '.join(others)} has the same listing: both would block one calendar"
         yield ListingCheck(slug=row.slug, listing_id=row.listing_id, title=title, fault=fault_found)
 
 
@@ -190,12 +201,22 @@ async def _ask(pms: Pms, listing_id: str) -> tuple[str | None, str | None]:
             return None, "the PMS has no such listing"
         case RateLimited():
             return None, "not checked: the PMS asks us to slow down"
-        case Unavailable(message=message) | Misconfigured(message=message):
+        case Misconfigured(message=message):
+            raise SettingsError((f"GUESTLY_API_KEY or GUESTLY_API_URL: {message}",))
+        case Unavailable(message=message):
             return None, f"not checked: {message}"
         case Rejected(message=message):
             return None, f"the PMS refused the question: {message}"
         case _:
             assert_never(answer)
+
+
+def _slugs_by_listing(rows: Sequence[ListingRow]) -> dict[str, list[str]]:
+    slugs: dict[str, list[str]] = {}
+    for row in rows:
+        if row.listing_id is not None:
+            slugs.setdefault(row.listing_id, []).append(row.slug)
+    return slugs
 
 
 def _check_word(what: str, word: str) -> None:

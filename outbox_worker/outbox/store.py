@@ -213,6 +213,11 @@ async def extend(
     )
 
 
+async def lock(conn: Connection, ids: Sequence[DeliveryId]) -> None:
+    """Lock deliveries by id, waiting for others; those that are gone are left out."""
+    await conn.execute(query("lock_deliveries"), {"ids": list(ids)})
+
+
 async def settle_held(
     conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
 ) -> list[SettledHeld]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
@@ -121,13 +122,16 @@ async def receive(
     return _receipt(verdict)
 
 
-async def redrive(conn: Connection, event_id: str, *, rules: InboxRules) -> Receipt:
+async def redrive(
+    conn: Connection, event_id: str, *, rules: InboxRules, within: timedelta = store.LONGEST
+) -> Receipt:
     """Apply a kept event that could not be applied before, through the same function.
 
     Args:
         conn: In autocommit mode and idle; the transaction begins and ends here.
         event_id: Of an event that `receive` has kept.
         rules: Mode and account are not asked again: the event passed when it was received.
+        within: Time of the transaction; bounds its waits.
 
     Returns:
         The receipt of this attempt; an event that is settled already is left alone.
@@ -137,7 +141,7 @@ async def redrive(conn: Connection, event_id: str, *, rules: InboxRules) -> Rece
         DatabaseUnreachableError: See `receive`.
         DatabaseError: See `receive`.
     """
-    async with _transaction(conn, origin="inbox"):
+    async with _transaction(conn, origin="inbox", within=within):
         kept = await store.lock_event(conn, event_id)
         if kept is None:
             raise NotFoundError(f"no event {event_id} was ever received")
@@ -166,11 +170,13 @@ async def wake(conn: Connection) -> None:
 
 
 @asynccontextmanager
-async def _transaction(conn: Connection, *, origin: str) -> AsyncIterator[None]:
+async def _transaction(
+    conn: Connection, *, origin: str, within: timedelta = store.LONGEST
+) -> AsyncIterator[None]:
     with translated():
         try:
             async with conn.transaction():
-                await store.begin(conn, origin=origin)
+                await store.begin(conn, origin=origin, within=within)
                 yield
         except pg.ReadOnlySqlTransaction as error:
             raise DatabaseUnreachableError(

@@ -14,8 +14,10 @@ from outbox_worker.payments.stripe_event import StripeEvent
 from outbox_worker.payments.verdict import EventOutcome, Verdict
 from outbox_worker.sql import query
 
-#: Bounds of one transaction in Postgres's notation; each ends before a sender gives up.
-_BOUNDS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_timeout": "10s"}
+#: Time of one transaction, so that it ends before a sender gives up, and the shares of its waits:
+#: 2 s for a lock, 5 s for a statement, 10 s for us between two of them.
+LONGEST = timedelta(seconds=8)
+_SHARES = {"lock_timeout": 0.25, "statement_timeout": 0.625, "idle_timeout": 1.25}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +48,16 @@ class OverdueEvent:
     age: timedelta
 
 
-async def begin(conn: Connection, *, origin: str) -> None:
-    """Bound the transaction's waits and say whose it is, which silences the optional trigger."""
-    await conn.execute(query("inbox_begin"), {**_BOUNDS, "origin": origin})
+async def begin(conn: Connection, *, origin: str, within: timedelta = LONGEST) -> None:
+    """Bound the transaction's waits and say whose it is, which silences the optional trigger.
+
+    Args:
+        conn: Inside the transaction.
+        origin: Our process.
+        within: Time of the transaction; each of its waits is a share of it.
+    """
+    bounds = {name: _milliseconds(within * share) for name, share in _SHARES.items()}
+    await conn.execute(query("inbox_begin"), {**bounds, "origin": origin})
 
 
 async def insert(
@@ -161,6 +170,11 @@ async def is_wanted(conn: Connection, booking_id: UUID, sync: Sync) -> bool:
         return sync is Sync.YES
     row = await _one(conn, "inbox_known_to_pms", {"booking_id": booking_id})
     return not row["asked"] if sync is Sync.IF_NEVER_ASKED else row["asked"] or row["held"]
+
+
+def _milliseconds(wait: timedelta) -> str:
+    """In Postgres's notation, where 0 would mean: for ever."""
+    return f"{max(wait // timedelta(milliseconds=1), 1)}ms"
 
 
 async def _row(conn: Connection, name: str, parameters: dict[str, object]) -> Row | None:

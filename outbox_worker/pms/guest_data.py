@@ -1,9 +1,9 @@
-"""Keeps guest data out of what a PMS says: its error texts like to quote what was sent. Pure.
+"""Keeps guest data out of what others say of a booking, such as a PMS's error texts. Pure.
 
-What was sent is known, so it is searched for, in any case, with or without accents: the name and
-its parts, the e-mail, the phone number, and stretches of the notes. Whatever looks like an e-mail
-or a phone number goes too, and every quoted value that is not a field's name, since those belong
-to other guests.
+What was sent, or what the site holds, is known, so it is searched for, in any case, with or without
+accents: the name and its parts, the e-mail, the phone number, and stretches of the notes. Whatever
+looks like an e-mail or a phone number goes too, and every quoted value that is not a field's name,
+since those belong to other guests.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from typing import Protocol
 
 from outbox_worker.pms import safe_text
-from outbox_worker.pms.port import Reservation
 
 _MASK = "[…]"
 #: Longer texts are cut before they are searched; far beyond what is kept of them.
@@ -37,12 +37,40 @@ _OWN_NOTE = re.compile(
 _LABEL = re.compile(r"(?:Purpose|Company|Country): (?P<value>.*)")
 
 
-def scrubbed(text: str, reservation: Reservation, *, limit: int) -> str:
-    """What may be stored and shown of a PMS's text about a reservation that was sent.
+class Known(Protocol):
+    """What is known of a stay and its guest: a reservation that was sent, or a booking's guest."""
+
+    @property
+    def guest_name(self) -> str:
+        """First and last name."""
+
+    @property
+    def guest_email(self) -> str | None:
+        """None where there is none."""
+
+    @property
+    def guest_phone(self) -> str | None:
+        """None where there is none."""
+
+    @property
+    def notes(self) -> str:
+        """What the guest wrote, with or without labels of ours, in lines."""
+
+    @property
+    def reference(self) -> str:
+        """Not the guest's: it is never masked."""
+
+    @property
+    def listing_id(self) -> str:
+        """Not the guest's: it is never masked; empty where it is not known."""
+
+
+def scrubbed(text: str, known: Known, *, limit: int) -> str:
+    """What may be stored and shown of a text about a stay.
 
     Args:
         text: Anything.
-        reservation: What was sent; its guest's data is what must not come back.
+        known: Its guest's data is what must not come back.
         limit: Longest result in characters.
 
     Returns:
@@ -51,7 +79,7 @@ def scrubbed(text: str, reservation: Reservation, *, limit: int) -> str:
     shortened = _shortened(safe_text.line(text))
     folded, origin = _fold(shortened)
     hidden = bytearray(len(shortened))
-    for start, end in _guest_spans(folded, reservation):
+    for start, end in _guest_spans(folded, known):
         for position in origin[start:end]:
             hidden[position] = 1
     shown: list[str] = []
@@ -64,9 +92,9 @@ def scrubbed(text: str, reservation: Reservation, *, limit: int) -> str:
     return safe_text.cut(" ".join("".join(shown).split()), limit)
 
 
-def mentions_guest(words: str, reservation: Reservation) -> bool:
+def mentions_guest(words: str, known: Known) -> bool:
     """Whether a short text, such as an error code, holds guest data."""
-    return any(_guest_spans(_fold(words.replace("_", " "))[0], reservation))
+    return any(_guest_spans(_fold(words.replace("_", " "))[0], known))
 
 
 def _shortened(text: str) -> str:
@@ -91,9 +119,9 @@ def _fold(text: str) -> tuple[str, list[int]]:
     return "".join(letters), origin
 
 
-def _guest_spans(folded: str, reservation: Reservation) -> Iterator[tuple[int, int]]:
-    known = [_fold(reservation.reference)[0], _fold(reservation.listing_id)[0]]
-    shown = [span for word in known if word for span in _occurrences(folded, word)]
+def _guest_spans(folded: str, known: Known) -> Iterator[tuple[int, int]]:
+    kept = [_fold(known.reference)[0], _fold(known.listing_id)[0]]
+    shown = [span for word in kept if word for span in _occurrences(folded, word)]
     shown += [match.span() for match in _DATE.finditer(folded)]
     for match in _PHONE.finditer(_blank(folded, shown)):
         yield match.span()
@@ -103,11 +131,11 @@ def _guest_spans(folded: str, reservation: Reservation) -> Iterator[tuple[int, i
         value = match["value"] or match["printed"]
         if value.strip() and not _FIELD_NAME.fullmatch(value):
             yield match.span()
-    if reservation.guest_phone is not None:
-        yield from _phone_spans(folded, reservation.guest_phone)
-    for word in _words(reservation):
+    if known.guest_phone is not None:
+        yield from _phone_spans(folded, known.guest_phone)
+    for word in _words(known):
         yield from _occurrences(folded, word)
-    for written in _written(reservation):
+    for written in _written(known):
         yield from _stretches(folded, written)
 
 
@@ -117,10 +145,10 @@ def _blank(text: str, spans: list[tuple[int, int]]) -> str:
     return text
 
 
-def _words(reservation: Reservation) -> set[str]:
+def _words(known: Known) -> set[str]:
     """The guest's name and its parts, the e-mail's local part and its parts; folded."""
-    name = _fold(reservation.guest_name)[0]
-    address = _fold(reservation.guest_email or "")[0]
+    name = _fold(known.guest_name)[0]
+    address = _fold(known.guest_email or "")[0]
     local = address.partition("@")[0]
     parts = {*re.split(r"[\W_]+", name), *re.split(r"[\W\d_]+", local)}
     # one letter alone tells nobody's name and would mask every article
@@ -143,12 +171,12 @@ def _phone_spans(folded: str, phone: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
-def _written(reservation: Reservation) -> Iterator[str]:
+def _written(known: Known) -> Iterator[str]:
     """What the guest wrote into the notes, folded, line by line."""
-    for line in reservation.notes.split("\n"):
+    for line in known.notes.split("\n"):
         if not _OWN_NOTE.fullmatch(line) or (
             line.startswith("Booking Reference: ")
-            and line != f"Booking Reference: {reservation.reference}"
+            and line != f"Booking Reference: {known.reference}"
         ):
             label = _LABEL.fullmatch(line)
             yield _fold(label["value"] if label else line)[0].strip()

@@ -68,6 +68,10 @@ class Guestly:
             case Content(value=value, status=status):
                 try:
                     hits = guestly_body.hits(value, reference)
+                except guestly_body.UnfilteredError as error:
+                    return Unavailable(
+                        code="lookup_unfiltered", message=sentence(error), http_status=status
+                    )
                 except DecodeError as error:
                     return Unavailable(
                         code="unexpected_answer", message=sentence(error), http_status=status

@@ -20,6 +20,10 @@ _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T00:00:00(?:\.0+)?Z?)?", re.ASCII)
 _FARE_LIMIT = 30
 
 
+class UnfilteredError(DecodeError):
+    """The PMS ignored the reference looked for, and did not show all that it holds."""
+
+
 def payload(reservation: Reservation) -> dict[str, Any]:
     """The body of a create; what the booking does not have (e-mail, phone) is left out.
 
@@ -94,8 +98,9 @@ def hits(answer: Any, reference: str) -> tuple[RemoteReservation, ...]:
     A server may ignore a filter that it does not know, so each hit's reference is compared.
 
     Raises:
-        DecodeError: Not the answer of a look-up; or a hit of ours without a usable id; or only a
-            part of the hits, none of them ours, which proves nothing.
+        UnfilteredError: Others' reservations, none of ours, and no ``count`` that says that these
+            are all of them: ours may stand on the next page, so nothing is proved.
+        DecodeError: Not the answer of a look-up; or a hit of ours without a usable id.
     """
     results = answer.get("results") if isinstance(answer, Mapping) else None
     if not isinstance(results, list):
@@ -105,10 +110,9 @@ def hits(answer: Any, reference: str) -> tuple[RemoteReservation, ...]:
         for hit in results
         if isinstance(hit, Mapping) and hit.get("confirmationCode") == reference
     ]
-    count = answer.get("count")
-    if not ours and results and isinstance(count, int) and count > len(results):
-        raise DecodeError(
-            "the PMS ignored the reference looked for and answered a part of its list"
+    if results and not ours and not _is_whole(answer.get("count"), results):
+        raise UnfilteredError(
+            "the PMS ignored the reference looked for and does not say that this is its whole list"
         )
     if ours and all(_created_at(hit) is not None for hit in ours):
         ours.sort(key=lambda hit: _created_at(hit) or datetime.min.replace(tzinfo=UTC))
@@ -158,6 +162,11 @@ def listing(answer: Any, listing_id: str) -> Listing:
         title=title,
         active=answer.get("active") is not False,
     )
+
+
+def _is_whole(count: Any, results: list[Any]) -> bool:
+    """Whether the answer says that nothing else was left out; true is no number."""
+    return isinstance(count, int) and not isinstance(count, bool) and count == len(results)
 
 
 def _usable_id(value: Any) -> str:

@@ -214,7 +214,7 @@ def _stay(booking: Booking) -> tuple[date, date]:
         raise MappingError(
             "dates_missing",
             field,
-            "The booking has no check-in date or no check-out date",
+            "The booking has no check-in date or no check-out date that can be read",
             hint=f"Set bookings.{field}.",
         )
     if booking.check_out <= booking.check_in:

@@ -72,7 +72,7 @@ _PARAMETERS: Mapping[FaultKind, frozenset[str]] = {
     FaultKind.NO_ID: frozenset(),
     FaultKind.FOREIGN: frozenset(),
     FaultKind.STALE: frozenset({"seconds"}),
-    FaultKind.UNFILTERED: frozenset(),
+    FaultKind.UNFILTERED: frozenset({"uncounted"}),
 }
 _STRIKES: Mapping[FaultKind, frozenset[Operation]] = {
     FaultKind.NO_ID: _WRITES | _LOOKUPS | {Operation.READ},
@@ -119,6 +119,7 @@ class Rule:
         reset: Break by a TCP reset instead of an orderly close.
         size: Bytes of an oversized body, before compression.
         compressed: Send the oversized body gzipped.
+        uncounted: Do not say either how many reservations the unfiltered list has.
     """
 
     kind: FaultKind
@@ -140,6 +141,7 @@ class Rule:
     reset: bool = False
     size: int = 2 << 20
     compressed: bool = False
+    uncounted: bool = False
 
     def matches(
         self, operation: Operation, *, reference: str | None, listing_id: str | None
@@ -184,6 +186,7 @@ def parse(raw: object) -> Rule:
         reset=fields.flag("reset"),
         size=fields.whole("bytes", 2 << 20, within=range(1, _LARGEST_BODY + 1)),
         compressed=fields.flag("compressed"),
+        uncounted=fields.flag("uncounted"),
     )
     fields.refuse_the_rest(kind)
     return rule

@@ -220,7 +220,7 @@ class GuestlyApi:
         ]
         return {
             "results": [document(held) for held in hits[skip : skip + limit]],
-            "count": len(hits),
+            **({} if verdict.uncounted else {"count": len(hits)}),
             "limit": limit,
             "skip": skip,
         }

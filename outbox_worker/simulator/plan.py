@@ -21,12 +21,14 @@ class Verdict:
         wait_s: Seconds until the request is carried out: latency, and the delay of a late one.
         stale_s: Look-ups miss reservations younger than this.
         unfiltered: Look-ups ignore their filters.
+        uncounted: Look-ups leave out ``count``.
     """
 
     strike: Rule | None
     wait_s: float
     stale_s: float
     unfiltered: bool
+    uncounted: bool
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ class FaultPlan:
         """Draw for one request; a rule that strikes is counted."""
         strike: Rule | None = None
         wait_s = stale_s = 0.0
-        unfiltered = False
+        unfiltered = uncounted = False
         for armed in (*self._once, *self._standing):
             rule = armed.rule
             modifies = rule.kind in MODIFIERS
@@ -108,13 +110,20 @@ class FaultPlan:
                     stale_s = max(stale_s, rule.seconds)
                 case FaultKind.UNFILTERED:
                     unfiltered = True
+                    uncounted |= rule.uncounted
                 case FaultKind.LATE:
                     strike = rule
                     wait_s += rule.seconds
                 case _:
                     strike = rule
         self._once = [armed for armed in self._once if not armed.spent]
-        return Verdict(strike=strike, wait_s=wait_s, stale_s=stale_s, unfiltered=unfiltered)
+        return Verdict(
+            strike=strike,
+            wait_s=wait_s,
+            stale_s=stale_s,
+            unfiltered=unfiltered,
+            uncounted=uncounted,
+        )
 
     def _strikes(self, armed: _Armed, operation: Operation, reference: str | None) -> bool:
         armed.seen += 1

@@ -2,6 +2,7 @@
 
 -- name: alert_lock
 -- Locks the alerts with these ids, the open ones of these incidents and the open ones that name these deliveries.
+-- Of each incident also the last one resolved: whoever opens it again, and whoever opens a new one, wait for each other.
 select a.id, a.resolved_at is null as open
 from outbox.alert a
 where a.id = any (array(
@@ -10,14 +11,12 @@ where a.id = any (array(
   select o.id from unnest(%(kinds)s::text[], %(fingerprints)s::text[]) as n (kind, fingerprint)
     join outbox.alert o on o.kind = n.kind and o.fingerprint = n.fingerprint and o.resolved_at is null
   union
+  select l.id from unnest(%(kinds)s::text[], %(fingerprints)s::text[]) as n (kind, fingerprint)
+    cross join lateral (
+      select r.id from outbox.alert r where r.kind = n.kind and r.fingerprint = n.fingerprint and r.resolved_at is not null
+      order by r.resolved_at desc limit 1) as l
+  union
   select x.alert_id from outbox.alert_delivery x where x.healed_at is null and x.delivery_id = any (%(deliveries)s::bigint[])))
-order by a.id
-for no key update
-
--- name: alert_lock_matching
-select a.id
-from outbox.alert a
-where a.resolved_at is null and a.kind = %(kind)s and starts_with(a.fingerprint, %(prefix)s)
 order by a.id
 for no key update
 
@@ -26,6 +25,18 @@ select d.id
 from outbox.delivery d
 where d.destination = 'guestly' and d.key = %(key)s and d.delivered < d.requested and d.discarded_at is null
 for no key update
+
+-- name: alert_reopen
+-- An incident that is back so soon goes on under its alert: with a new one for each relapse, mails would not be spaced.
+update outbox.alert a set resolved_at = null
+from unnest(%(kinds)s::text[], %(fingerprints)s::text[]) as n (kind, fingerprint)
+  cross join lateral (
+    select r.id from outbox.alert r where r.kind = n.kind and r.fingerprint = n.fingerprint and r.resolved_at is not null
+    order by r.resolved_at desc limit 1) as l
+where a.id = l.id and a.kind <> 'test' and a.resolved_at is not null
+  and greatest(a.resolved_at, a.mailed_at) > now() - %(spacing)s::interval
+  and not exists (select from outbox.alert o where o.kind = a.kind and o.fingerprint = a.fingerprint and o.resolved_at is null)
+returning a.id
 
 -- name: alert_upsert
 -- xmax is 0 in a row that this statement inserted and set in one that it updated.
@@ -67,13 +78,6 @@ where a.id = any (%(ids)s::bigint[]) and a.resolved_at is null
   and not exists (select from outbox.alert_delivery x where x.alert_id = a.id and x.healed_at is null)
 returning a.id
 
--- name: alert_resolve
-with healed as (
-  update outbox.alert_delivery x set healed_at = now() where x.alert_id = any (%(ids)s::bigint[]) and x.healed_at is null)
-update outbox.alert a set resolved_at = now()
-where a.id = any (%(ids)s::bigint[]) and a.resolved_at is null
-returning a.id
-
 -- name: alert_plan_mail
 -- Chooses which deliveries the next mail names. The mail before may be out although nobody said so (certain is false):
 -- then its choice stands, or the repetition would be another mail under the same Message-ID.
@@ -111,6 +115,7 @@ where a.id = any (%(ids)s::bigint[])
 
 -- name: alert_read_named
 -- Of an open alert the rows chosen for its next mail; of a resolved one those that no mail has named yet, then the others.
+-- Every source of events is named: before Postgres 18 the primary key serves no condition on the id alone.
 select a.id as alert_id, x.delivery_id, x.failed_at, x.healed_at, x.mailed_at, d.destination, d.key,
        d.requested, d.delivered, d.due_at, d.failed_at as given_up_at, d.discarded_at, d.uncertain_at, d.attempts, d.lease_until,
        d.last_error_code, d.last_error,
@@ -125,7 +130,9 @@ from outbox.alert a
     order by y.mailed_at is not null, y.id
     limit %(page)s) as x
   left join outbox.delivery d on d.id = x.delivery_id
-  left join lateral (select e.booking_id from outbox.inbox_event e where d.destination = 'inbox' and e.id = d.key order by e.source desc limit 1) as e on true
+  left join lateral (
+    select e.booking_id from outbox.inbox_event e
+    where d.destination = 'inbox' and e.source = any ('{stripe,pms}') and e.id = d.key order by e.source desc limit 1) as e on true
   left join public.bookings b on b.id = case
     when d.destination = 'guestly' and d.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then d.key::uuid
     else e.booking_id end
@@ -139,16 +146,17 @@ order by a.id, x.mailed_at is not null, x.id
 update outbox.alert a set
   mails            = a.mails + 1,
   mailed_at        = now(),
-  solved_mailed_at = case when %(solved_told)s then now() else a.solved_mailed_at end,
+  solved_mailed_at = case when %(solved_told)s then now() end,
   resolved_at      = case when a.kind = 'test' then coalesce(a.resolved_at, now()) else a.resolved_at end
 where a.id = %(id)s
 
 -- name: alert_mark_named
--- Not a row that appeared after the mail had been read: it names a later failure of the same delivery.
+-- Not a row that appeared after the mail had been read: it names a later failure of the same delivery. A mail that calls
+-- the alert solved names healed rows alone.
 with named as (
   update outbox.alert_delivery x set mailed_at = now()
   where x.alert_id = %(id)s and x.mailed_at is null and x.delivery_id = any (%(deliveries)s::bigint[])
-    and (x.mail is not null or %(solved_told)s)
+    and (x.mail is not null or (%(solved_told)s and x.healed_at is not null))
   returning x.id)
 select exists (select from outbox.alert_delivery x
                where x.alert_id = %(id)s and x.mailed_at is null and x.id not in (select n.id from named n)) as unnamed

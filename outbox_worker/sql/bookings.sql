@@ -1,10 +1,16 @@
 -- The site's bookings: what we read, lock and mirror. The site's own columns are changed by payments alone.
+-- A date or moment that Python cannot hold, such as infinity, is read as missing: it must not keep other bookings from
+-- being read. Moments leave a day on both sides, since they are read in the time zone of the session.
 
 -- name: read_bookings
 select b.id, b.booking_reference, b.status, b.payment_status, b.property_id, p.slug, p.name as property_name,
        b.guest_first_name, b.guest_last_name, b.guest_email, b.guest_phone, b.guest_country, b.guest_company,
-       b.check_in_date, b.check_out_date, b.adults, b.children, b.infants, b.total, b.special_requests, b.purpose_of_stay,
-       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id, b.stripe_charge_id, b.confirmed_at, b.cancelled_at
+       case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
+       case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
+       b.adults, b.children, b.infants, b.total, b.special_requests, b.purpose_of_stay,
+       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id, b.stripe_charge_id,
+       case when b.confirmed_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.confirmed_at end as confirmed_at,
+       case when b.cancelled_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.cancelled_at end as cancelled_at
 from public.bookings b left join public.properties p on p.id = b.property_id
 where b.id = any (%(ids)s::uuid[])
 
@@ -12,8 +18,12 @@ where b.id = any (%(ids)s::uuid[])
 -- Booking, listing and reservation in one statement, so that they are of one snapshot.
 select b.id, b.booking_reference, b.status, b.payment_status, b.property_id, p.slug, p.name as property_name,
        b.guest_first_name, b.guest_last_name, b.guest_email, b.guest_phone, b.guest_country, b.guest_company,
-       b.check_in_date, b.check_out_date, b.adults, b.children, b.infants, b.total, b.special_requests, b.purpose_of_stay,
-       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id, b.stripe_charge_id, b.confirmed_at, b.cancelled_at,
+       case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
+       case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
+       b.adults, b.children, b.infants, b.total, b.special_requests, b.purpose_of_stay,
+       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id, b.stripe_charge_id,
+       case when b.confirmed_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.confirmed_at end as confirmed_at,
+       case when b.cancelled_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.cancelled_at end as cancelled_at,
        k.id as key_id, b.id is not null as present, l.listing_id,
        r.reservation_id, r.mode, r.fingerprint, coalesce(r.reservations, 0) as reservations
 from unnest(%(ids)s::uuid[]) as k (id)
@@ -21,6 +31,12 @@ left join public.bookings b on b.id = k.id
 left join public.properties p on p.id = b.property_id
 left join outbox.listing l on l.pms = %(pms)s and l.slug = p.slug
 left join outbox.reservation r on r.booking_id = k.id and r.pms = %(pms)s
+
+-- name: read_guest
+select b.booking_reference, b.guest_first_name, b.guest_last_name, b.guest_email, b.guest_phone,
+       b.guest_country, b.guest_company, b.special_requests, b.purpose_of_stay
+from public.bookings b
+where b.id = %(id)s::uuid
 
 -- name: lock_bookings
 select b.id, true as locked from public.bookings b where b.id = any (%(ids)s::uuid[]) order by b.id for no key update

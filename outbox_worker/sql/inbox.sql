@@ -32,7 +32,8 @@ with locked as materialized (
   where b.stripe_payment_intent_id = %(intent_id)s::text or b.id = %(booking_id)s::uuid or b.booking_reference = %(reference)s::text
   order by b.id
   for no key update)
-select * from locked l order by l.created_at, l.id
+select l.id, l.booking_reference, l.status, l.payment_status, l.total, l.stripe_payment_intent_id, l.stripe_charge_id
+from locked l order by l.created_at, l.id
 
 -- name: inbox_knows_property
 select exists (select from public.properties p where p.id = %(property_id)s::uuid) as known

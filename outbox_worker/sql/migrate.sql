@@ -11,7 +11,11 @@ select pg_advisory_unlock(%(key)s)
 select to_regnamespace('outbox') is not null as has_schema,
        to_regclass('outbox.yoyo_lock') is not null as has_lock_table,
        to_regclass('outbox._yoyo_migration') is not null as has_history,
-       to_regprocedure('outbox.lock_down()') is not null as has_lock_down
+       to_regprocedure('outbox.lock_down()') is not null as has_lock_down,
+       to_regclass('public.bookings') is not null as has_bookings,
+       exists (
+         select from pg_trigger g
+         where g.tgrelid = to_regclass('public.bookings') and g.tgname = 'outbox_booking_changed') as has_booking_trigger
 
 -- name: migration_applied
 select migration_id as id from outbox._yoyo_migration order by applied_at_utc, migration_id
@@ -20,16 +24,20 @@ select migration_id as id from outbox._yoyo_migration order by applied_at_utc, m
 select set_config('lock_timeout', %(lock_timeout)s, false), set_config('statement_timeout', '0', false), set_config('client_min_messages', 'warning', false)
 
 -- name: missing_site_columns
-select w.relation || '.' || w.name as name
+-- Each with the type that does; docs/reference/schema.md says what each is for.
+select w.relation || '.' || w.name || ' ' || w.type as name
 from (values
-  ('properties', 'id'), ('properties', 'slug'), ('properties', 'name'), ('properties', 'is_active'),
-  ('bookings', 'id'), ('bookings', 'booking_reference'), ('bookings', 'property_id'), ('bookings', 'guest_first_name'),
-  ('bookings', 'guest_last_name'), ('bookings', 'guest_email'), ('bookings', 'guest_phone'), ('bookings', 'guest_country'),
-  ('bookings', 'guest_company'), ('bookings', 'check_in_date'), ('bookings', 'check_out_date'), ('bookings', 'adults'),
-  ('bookings', 'children'), ('bookings', 'infants'), ('bookings', 'total'), ('bookings', 'special_requests'),
-  ('bookings', 'purpose_of_stay'), ('bookings', 'has_pet'), ('bookings', 'early_checkin'), ('bookings', 'late_checkout'),
-  ('bookings', 'payment_status'), ('bookings', 'stripe_payment_intent_id'), ('bookings', 'stripe_charge_id'),
-  ('bookings', 'status'), ('bookings', 'confirmed_at'), ('bookings', 'cancelled_at')) as w (relation, name)
+  ('properties', 'id', 'uuid'), ('properties', 'slug', 'text'), ('properties', 'name', 'text'),
+  ('properties', 'is_active', 'boolean'), ('bookings', 'id', 'uuid'), ('bookings', 'booking_reference', 'text'),
+  ('bookings', 'property_id', 'uuid'), ('bookings', 'guest_first_name', 'text'), ('bookings', 'guest_last_name', 'text'),
+  ('bookings', 'guest_email', 'text'), ('bookings', 'guest_phone', 'text'), ('bookings', 'guest_country', 'text'),
+  ('bookings', 'guest_company', 'text'), ('bookings', 'check_in_date', 'date'), ('bookings', 'check_out_date', 'date'),
+  ('bookings', 'adults', 'integer'), ('bookings', 'children', 'integer'), ('bookings', 'infants', 'integer'),
+  ('bookings', 'total', 'numeric'), ('bookings', 'special_requests', 'text'), ('bookings', 'purpose_of_stay', 'text'),
+  ('bookings', 'has_pet', 'boolean'), ('bookings', 'early_checkin', 'boolean'), ('bookings', 'late_checkout', 'boolean'),
+  ('bookings', 'payment_status', 'text'), ('bookings', 'stripe_payment_intent_id', 'text'),
+  ('bookings', 'stripe_charge_id', 'text'), ('bookings', 'status', 'text'), ('bookings', 'created_at', 'timestamptz'),
+  ('bookings', 'confirmed_at', 'timestamptz'), ('bookings', 'cancelled_at', 'timestamptz')) as w (relation, name, type)
 where to_regclass('public.' || w.relation) is not null
   and not exists (
     select from pg_attribute a
@@ -50,6 +58,14 @@ select exists (select from candidate where valid) as present,
        exists (
          select from pg_attribute a
          where a.attrelid = to_regclass('public.bookings') and a.attname = 'stripe_payment_intent_id' and not a.attisdropped) as has_column
+
+-- name: sync_column_indexes
+-- By their names, as the site may have made them itself; an invalid one is what a build that broke off has left behind.
+select w.name, c.oid is not null as present, i.indisvalid is false as leftover
+from unnest(%(names)s::text[]) with ordinality as w (name, place)
+  left join pg_class c on c.relname = w.name and c.relnamespace = 'public'::regnamespace
+  left join pg_index i on i.indexrelid = c.oid
+order by w.place
 
 -- name: repeated_payment_intents
 select count(*) as intents

@@ -1,5 +1,6 @@
 -- What operators ask and do: references, the timeline of one subject, asking again.
 -- A key of destination guestly is a booking id; the CASE keeps one that is not from failing the statement.
+-- A date or moment of a booking that Python cannot hold is read as missing, as in bookings.sql.
 
 -- name: ref_exact
 -- One row per way in which a reference can be meant; the same subject may come up several times. An event that is
@@ -46,8 +47,13 @@ union all
 
 -- name: subject_booking
 -- Nothing about the guest.
-select b.id, b.booking_reference, b.status, b.payment_status, b.total, b.check_in_date, b.check_out_date, b.adults, b.children, b.infants,
-       b.stripe_payment_intent_id, b.created_at, b.confirmed_at, b.cancelled_at, p.slug, p.name as property_name
+select b.id, b.booking_reference, b.status, b.payment_status, b.total, b.adults, b.children, b.infants,
+       case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
+       case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
+       case when b.created_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.created_at end as created_at,
+       case when b.confirmed_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.confirmed_at end as confirmed_at,
+       case when b.cancelled_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.cancelled_at end as cancelled_at,
+       b.stripe_payment_intent_id, p.slug, p.name as property_name
 from public.bookings b left join public.properties p on p.id = b.property_id
 where b.id = %(booking_id)s::uuid
 
@@ -64,7 +70,8 @@ where (d.destination = %(destination)s and d.key = %(key)s) or d.id = %(id)s::bi
 -- name: timeline_events
 select e.source, e.id, e.type, e.outcome, e.detail, e.received_at, e.decided_at
 from outbox.inbox_event e
-where e.booking_id = %(booking_id)s::uuid or e.payment_intent_id = %(payment_intent_id)s::text or e.id = %(event_id)s::text
+where e.booking_id = %(booking_id)s::uuid or e.payment_intent_id = %(payment_intent_id)s::text
+   or (e.source = any ('{stripe,pms}') and e.id = %(event_id)s::text)
 order by e.received_at, e.id
 
 -- name: timeline_requests
@@ -104,7 +111,8 @@ from outbox.reservation r join public.bookings b on b.id = r.booking_id
 where r.mode = 'test' and r.pms = %(pms)s
 
 -- name: requeue_plan
-select k.destination, k.key, k.uuid as booking_id, b.id is not null as present, b.booking_reference, b.status, b.payment_status, b.check_in_date,
+select k.destination, k.key, k.uuid as booking_id, b.id is not null as present, b.booking_reference, b.status, b.payment_status,
+       case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
        d.id, d.requested, d.delivered, d.due_at, d.failed_at, d.discarded_at, d.uncertain_at, d.attempts, d.lease_until, d.last_error_code,
        exists (select from outbox.reservation r where r.booking_id = k.uuid) as reserved, now() as now
 from (

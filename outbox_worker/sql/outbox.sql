@@ -78,6 +78,9 @@ u as (
 select s.fence, exists (select from u where u.fence = s.fence) as renewed, not exists (select from free f where f.id = s.id) as locked
 from unnest(%(ids)s::bigint[], %(fences)s::bigint[]) as s (id, fence)
 
+-- name: lock_deliveries
+select d.id from outbox.delivery d where d.id = any (%(ids)s::bigint[]) order by d.id for no key update
+
 -- name: settle_held
 with s as (
   select * from unnest(%(ids)s::bigint[], %(fences)s::bigint[], %(versions)s::bigint[], %(rounds)s::int[], %(numbers)s::int[],

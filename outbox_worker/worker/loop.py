@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,16 +19,17 @@ from outbox_worker.errors import (
     DatabaseError,
     DatabaseUnreachableError,
     OutboxError,
+    SchemaError,
 )
 from outbox_worker.events import Event
 from outbox_worker.handlers.protocol import Handler
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination, WorkerId
 from outbox_worker.telemetry import logger
-from outbox_worker.worker import report
+from outbox_worker.worker import intake, report
 from outbox_worker.worker.execute import Finished, cut_off, execute, given_back
 from outbox_worker.worker.lease import Lease, boot_time
-from outbox_worker.worker.settle import by_lock_order, settle
+from outbox_worker.worker.settle import by_lock_order, settle, without_mirror
 from outbox_worker.worker.wakeup import Wakeup
 
 #: How soon a result is settled again whose booking somebody else held.
@@ -83,6 +84,7 @@ class Loop:
         self._refusals: dict[tuple[DeliveryId, int], int] = {}
         self._deferred_until = 0.0
         self._claims_from = 0.0
+        self._polled_at = 0.0
         self._settled_at = 0.0
         self._extended_at = boot_time()
         self._stopping = False
@@ -134,6 +136,10 @@ class Loop:
             DatabaseUnreachableError: Go on with a new connection.
             DatabaseError: Postgres refused a statement of the loop itself.
         """
+        if time.monotonic() - self._polled_at >= self._poll.total_seconds():
+            # whatever woke the loop: what becomes due by time announces itself to nobody
+            self._polled_at = time.monotonic()
+            self._look.update(self._handlers)
         if self._finished and time.monotonic() >= self._deferred_until:
             await self._settle(conn)
         if not self.settled and boot_time() - self._extended_at > self._extend_every:
@@ -145,13 +151,14 @@ class Loop:
         """Wait until something finishes, somebody requests something, or it is time to poll."""
         if self._may_claim and self._look & self._free().keys():
             return
-        wait = self._poll
+        poll_at = self._polled_at + self._poll.total_seconds()
+        wait = timedelta(seconds=max(0, poll_at - time.monotonic()))
         if not self.settled:
             wait = min(wait, timedelta(seconds=self._extend_every))
         if self._finished:
             wait = min(wait, timedelta(seconds=max(0, self._deferred_until - time.monotonic())))
-        woken = await self._wakeup.wait(wait)
-        if self._wakeup.take_request() or not woken:
+        await self._wakeup.wait(wait)
+        if self._wakeup.take_request():
             self._look.update(self._handlers)
 
     async def _settle(self, conn: Connection) -> None:
@@ -159,9 +166,9 @@ class Loop:
         for batch in by_lock_order(newest):
             try:
                 await self._settle_batch(conn, batch)
+            except DatabaseUnreachableError:
+                raise
             except DatabaseError as error:
-                if _connection_is_at_fault(error):
-                    raise
                 await self._settle_singly(conn, batch, error)
         if rest:
             self._wakeup.set()
@@ -176,9 +183,9 @@ class Loop:
         for item in batch:
             try:
                 await self._settle_batch(conn, [item])
+            except DatabaseUnreachableError:
+                raise
             except DatabaseError as single:
-                if _connection_is_at_fault(single):
-                    raise
                 self._refused_by_postgres(item, single)
 
     async def _settle_batch(self, conn: Connection, batch: list[Finished]) -> None:
@@ -205,20 +212,23 @@ class Loop:
             return  # like a booking that somebody holds: it has to wait
         key = (item.claim.id, item.claim.fence)
         self._refusals[key] = self._refusals.get(key, 0) + 1
-        final = self._refusals[key] >= _MAX_REFUSALS
         logger().error(
             Event.SETTLE_FAILED,
-            message=f"a result could not be recorded: {error}"
-            + ("; its lease will end and it is looked up again" if final else ""),
+            message=f"a result could not be recorded: {error}",
             delivery_id=item.claim.id,
             error_code=type(error).__name__,
         )
-        if final:
-            del self._refusals[key]
-            if self._settled_at < time.monotonic() - _WITHOUT_A_SETTLE.total_seconds():
-                # it is not this row alone: nothing can be recorded, so nothing is started
-                self._claims_from = time.monotonic() + _HOLD_OFF.total_seconds()
-            self._finished = [kept for kept in self._finished if kept is not item]
+        if self._refusals[key] < _MAX_REFUSALS:
+            return
+        del self._refusals[key]
+        self._finished = [kept for kept in self._finished if kept is not item]
+        if item.result.booking_id is not None:
+            # The site may refuse its columns for reasons of its own. The truth is in our tables,
+            # and a person is told; the next tries are as many as for any other result.
+            self._finished.append(without_mirror(item, error))
+        elif self._settled_at < time.monotonic() - _WITHOUT_A_SETTLE.total_seconds():
+            # it is not this row alone: nothing can be recorded, so nothing is started
+            self._claims_from = time.monotonic() + _HOLD_OFF.total_seconds()
 
     async def _extend(self, conn: Connection) -> None:
         sent_at = boot_time()
@@ -269,21 +279,31 @@ class Loop:
         for item in wanted:
             if len(by_destination.get(item.destination, ())) >= item.limit:
                 self._look.add(item.destination)
-        started: set[DeliveryId] = set()
+        await self._begin(conn, by_destination, taken_at)
+
+    async def _begin(
+        self, conn: Connection, claims: Mapping[Destination, Sequence[Claim]], taken_at: float
+    ) -> None:
+        """Read and start what was claimed; one destination's trouble is not the others'."""
+        waiting = {claim.id: claim for group in claims.values() for claim in group}
+        trouble: OutboxError | None = None
         try:
-            for name, group in by_destination.items():
-                handler = self._handlers[name]
-                with translated():
-                    states = await handler.load(conn, group)
+            for name, group in claims.items():
+                try:
+                    taken = await intake.read(conn, self._handlers[name], group)
+                except (SchemaError, DatabaseBusyError) as error:
+                    trouble = error
+                    continue
+                self._finished += taken.unreadable
                 for claim in group:
-                    self._start(claim, states[claim.id], handler, taken_at)
-                    started.add(claim.id)
-        except OutboxError:
+                    if claim.id in taken.states:
+                        self._start(claim, taken.states[claim.id], self._handlers[name], taken_at)
+                    del waiting[claim.id]
+        finally:
             # claimed but not begun: returned uncharged as soon as there is a connection
-            self._finished += [
-                given_back(claim, code="not_read") for claim in claims if claim.id not in started
-            ]
-            raise
+            self._finished += [given_back(claim, code="not_read") for claim in waiting.values()]
+        if trouble is not None:
+            raise trouble
 
     def _start(self, claim: Claim, state: Any, handler: Handler[Any], taken_at: float) -> None:
         lease = Lease(taken_at=taken_at, length=self._lease)
@@ -310,10 +330,6 @@ class Loop:
             for name in self._handlers
             if (free := self._slots.get(name, 0) - used[name]) > 0
         }
-
-
-def _connection_is_at_fault(error: DatabaseError) -> bool:
-    return isinstance(error, DatabaseUnreachableError) and not isinstance(error, DatabaseBusyError)
 
 
 def _unique(finished: list[Finished]) -> tuple[list[Finished], list[Finished]]:

@@ -65,23 +65,36 @@ def _attempt(item: Finished) -> None:
         )
         return
     word = _word(outcome)
+    message = f"attempt {item.claim.attempts}: {word}"
+    if isinstance(outcome, Wait) and outcome.record is AttemptOutcome.MISCONFIGURED:
+        # nothing of this destination gets through until somebody mends the settings
+        logger().error(
+            Event.ATTEMPT_FINISHED,
+            message=f"{message}: {outcome.message}",
+            **_ids(item.claim),
+            **_ended(item, outcome, word),
+        )
+        return
     logger().info(
-        Event.ATTEMPT_FINISHED,
-        message=f"attempt {item.claim.attempts}: {word}",
-        **_ids(item.claim),
-        outcome=word,
-        error_code=None if isinstance(outcome, Done) else outcome.code,
-        http_status=outcome.http_status,
-        duration_ms=round(item.seconds * 1000, 1),
+        Event.ATTEMPT_FINISHED, message=message, **_ids(item.claim), **_ended(item, outcome, word)
     )
+
+
+def _ended(item: Finished, outcome: Done | Wait | Retry | Park, word: str) -> dict[str, Any]:
+    return {
+        "outcome": word,
+        "error_code": None if isinstance(outcome, Done) else outcome.code,
+        "http_status": outcome.http_status,
+        "duration_ms": round(item.seconds * 1000, 1),
+    }
 
 
 def _word(outcome: Done | Wait | Retry | Park) -> str:
     match outcome:
         case Done(record=record):
             return record
-        case Wait():
-            return AttemptOutcome.WAITING
+        case Wait(record=record):
+            return record or AttemptOutcome.WAITING
         case Retry():
             return AttemptOutcome.AMBIGUOUS if outcome.ambiguous else AttemptOutcome.FAILED
         case Park():

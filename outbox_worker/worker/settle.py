@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
 from outbox_worker.alerts import store as alerts
-from outbox_worker.alerts.alert import AlertId
+from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert
 from outbox_worker.bookings import store as bookings
 from outbox_worker.database import Connection, translated
+from outbox_worker.errors import DatabaseError
 from outbox_worker.handlers.effect import (
     AlertMailed,
     AlertRaised,
-    AlertResolved,
     Effect,
     ReservationHeld,
 )
@@ -125,6 +125,10 @@ async def _lock(conn: Connection, finished: Sequence[Finished]) -> list[Finished
 
 
 async def _write(conn: Connection, planned: Plan, *, owner: WorkerId) -> _Written:
+    kinds = [columns["ids"] for columns in (planned.held, planned.failed, planned.released)]
+    if sum(map(bool, kinds)) > 1:
+        # one statement locks them all by id; each of the following would only order its own
+        await store.lock(conn, [row for ids in kinds for row in ids])
     held: list[store.SettledHeld] = []
     failed: list[store.SettledFailed] = []
     released: list[DeliveryId] = []
@@ -183,10 +187,6 @@ async def _tell(conn: Connection, accepted: Sequence[Finished], written: _Writte
     told = False
     if written.held:
         told |= bool(await alerts.heal(conn, written.held, channels=ALERT_CHANNELS))
-    for over in sorted(set(_of_type(accepted, AlertResolved)), key=str):
-        told |= bool(
-            await alerts.resolve(conn, over.kind, over.fingerprint_prefix, channels=ALERT_CHANNELS)
-        )
     if raised:
         await alerts.raise_alerts(conn, raised, channels=ALERT_CHANNELS)
         told = True
@@ -195,6 +195,31 @@ async def _tell(conn: Connection, accepted: Sequence[Finished], written: _Writte
             conn, mail.alert_id, mail.delivery_ids, resolved_told=mail.resolved_told
         )
     return told
+
+
+def without_mirror(item: Finished, error: DatabaseError) -> Finished:
+    """The same result without the booking's columns, and with an alert that says so.
+
+    Args:
+        item: A result that Postgres refuses together with its booking.
+        error: Why; its text may quote a row of the site, so only its SQLSTATE is passed on.
+    """
+    sqlstate = getattr(error.__cause__, "sqlstate", None) or "unknown"
+    told = AlertRaised(
+        alert=NewAlert(
+            kind=AlertKind.REPORTED,
+            fingerprint=f"{item.result.booking_id}:mirror_refused",
+            booking_id=item.result.booking_id,
+            facts={
+                "message": "the site's database refuses its guestly_* columns for this booking"
+                f" (SQLSTATE {sqlstate}); what `outbox show` says is right"
+            },
+        ),
+        only_if_given_up=False,
+        names_delivery=False,
+    )
+    result = replace(item.result, booking_id=None, effects=(*item.result.effects, told))
+    return replace(item, result=result)
 
 
 def by_lock_order(finished: Sequence[Finished]) -> list[list[Finished]]:

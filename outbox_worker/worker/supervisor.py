@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import backoff
@@ -23,6 +23,8 @@ from outbox_worker.worker.wakeup import Wakeup
 _RECONNECT_CAP_S = 5
 #: After a statement of the loop itself was refused, such as on a schema that is not migrated.
 _AFTER_REFUSAL = timedelta(seconds=5)
+#: How long a stop waits for a statement that is under way.
+_STATEMENT_AFTER_STOP = timedelta(seconds=2)
 #: How long the last settle may take once everything has ended.
 _LAST_SETTLE = timedelta(seconds=5)
 
@@ -36,31 +38,44 @@ class Supervisor:
         wakeup: Its wake-up; its listener runs beside the loop.
         heartbeat: The worker's own row.
         shutdown: How long a stop waits for calls that have begun.
+        patience: Longest time of one cycle's statements, well below the lease.
     """
 
     def __init__(
-        self, url: str, *, loop: Loop, wakeup: Wakeup, heartbeat: Heartbeat, shutdown: timedelta
+        self,
+        url: str,
+        *,
+        loop: Loop,
+        wakeup: Wakeup,
+        heartbeat: Heartbeat,
+        shutdown: timedelta,
+        patience: timedelta,
     ) -> None:
         self._url = url
         self._loop = loop
         self._wakeup = wakeup
         self._heartbeat = heartbeat
         self._shutdown = shutdown
+        self._patience = patience
         self._stop = asyncio.Event()
         self._cancelled = False
         self._lost = False
+        self._failed = ""
+        self._failures = 0
 
-    async def run(self, *, drain: bool) -> None:
+    async def run(self, *, drain: bool, announce: Callable[[], Awaitable[None]]) -> None:
         """Work until SIGTERM or SIGINT, or, with ``drain``, until nothing is due any more.
 
         The first signal stops claiming and lets calls that have begun end within the shutdown
-        time; a second one cuts them off at once.
+        time; a second one cuts them off at once. ``announce`` is awaited first, with the signals
+        handled already.
         """
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, self._signalled)
         listener = asyncio.create_task(self._wakeup.listen())
         try:
+            await announce()
             await self._work(drain=drain)
             await self._drain()
         finally:
@@ -88,22 +103,46 @@ class Supervisor:
             except DatabaseUnreachableError as error:
                 self._say_lost(error)
             except OutboxError as error:
-                logger().error(
-                    Event.SERVICE_FAILED,
-                    message=f"nothing can be claimed: {error}",
-                    hint=error.hint,
-                )
-                await self._sleep(_AFTER_REFUSAL)
+                self._say_failed(error)
+            # a server that takes connections and refuses every statement is not asked all the time
+            self._failures += 1
+            await self._sleep(min(_AFTER_REFUSAL, timedelta(seconds=0.1 * 2**self._failures)))
 
     async def _cycles(self, conn: Connection, *, drain: bool) -> None:
         while not self._stop.is_set():
-            await self._loop.cycle(conn)
+            await self._cycle(conn)
+            self._say_works()
             await self._heartbeat.beat(
                 conn, listening=self._wakeup.listening, in_flight=self._loop.in_flight
             )
             if drain and self._loop.drained:
                 return
             await self._loop.pause()
+
+    async def _cycle(self, conn: Connection) -> None:
+        """One cycle in bounded time: a statement may wait for a lock that somebody never frees.
+
+        Raises:
+            DatabaseUnreachableError: Postgres did not answer in time; the connection is no good.
+        """
+        cycle = asyncio.create_task(self._loop.cycle(conn))
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                await asyncio.wait({cycle, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if not cycle.done():
+                    await asyncio.wait({cycle}, timeout=_STATEMENT_AFTER_STOP.total_seconds())
+        except TimeoutError:
+            pass
+        finally:
+            stop.cancel()
+            if not cycle.done():
+                cycle.cancel()
+                with contextlib.suppress(asyncio.CancelledError, OutboxError):
+                    await cycle
+        if cycle.cancelled():
+            raise DatabaseUnreachableError("Postgres did not answer a statement in time")
+        cycle.result()
 
     async def _drain(self) -> None:
         """Let calls end, record them, give the rest back; bounded even without Postgres."""
@@ -172,15 +211,25 @@ class Supervisor:
         finally:
             stopping.cancel()
             trying.cancel()
-        if self._lost:
-            self._lost = False
-            logger().info(Event.DATABASE_RESTORED, message="Postgres is back")
         return conn
 
     def _say_lost(self, error: BaseException) -> None:
         if not self._lost:
             self._lost = True
             logger().warning(Event.DATABASE_LOST, message=f"{error}; waiting for it")
+
+    def _say_failed(self, error: OutboxError) -> None:
+        if self._failed != str(error):
+            self._failed = str(error)
+            logger().error(
+                Event.SERVICE_FAILED, message=f"nothing can be claimed: {error}", hint=error.hint
+            )
+
+    def _say_works(self) -> None:
+        self._failed, self._failures = "", 0
+        if self._lost:
+            self._lost = False
+            logger().info(Event.DATABASE_RESTORED, message="Postgres is back")
 
     async def _sleep(self, length: timedelta) -> None:
         with contextlib.suppress(TimeoutError):

@@ -195,6 +195,19 @@ async def test_1_when_what_was_waited_for_fails(conn: Connection, database_url: 
     assert ended.out == ("LA-1  held: Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)\n")
 
 
+async def test_what_keeps_a_request_from_its_effect_is_said(
+    conn: Connection, database_url: str
+) -> None:
+    await parked(conn)
+
+    off = await run(database_url, "requeue", "LA-1")
+    test = await run(database_url, "requeue", "LA-1", GUESTLY_SYNC_ENABLED="true")
+
+    assert (off.code, test.code) == (0, 0)
+    assert "note: Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)." in off.out
+    assert "note: test mode is on (GUESTLY_TEST_MODE=true)" in test.out
+
+
 async def test_1_on_a_database_that_is_not_migrated(empty_database_url: str) -> None:
     ended = await run(empty_database_url, "status")
 
@@ -245,6 +258,7 @@ async def test_listings_are_imported_whole_or_not_at_all(
         "line 2: sea-loft has another listing id further up",
         "line 3: slug or listing id is missing",
     ]
+    assert refused.json()["error"]["fix"].startswith("Correct the lines named above")
     imported = await run(database_url, "listings", "import", str(good))
     assert imported.code == 0
     assert "warning: the site has no property 'old-mill'" in imported.out

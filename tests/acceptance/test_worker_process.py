@@ -150,7 +150,7 @@ async def test_a_second_signal_cuts_off_and_the_call_is_settled_as_ambiguous(
         await process.logged("service.draining")
         began = time.monotonic()
         process.send(signal.SIGTERM)
-        assert await process.ended() == 0
+        assert await process.ended(within=12) == 0
         assert time.monotonic() - began < 10
     cursor = await conn.execute("select owner, uncertain_at, last_error_code from outbox.delivery")
     row = await cursor.fetchone()
@@ -267,7 +267,7 @@ async def test_stopping_without_a_database_takes_bounded_time(
         await process.logged("database.lost")
         began = time.monotonic()
         process.send(signal.SIGTERM)
-        assert await process.ended() == 0
+        assert await process.ended(within=12) == 0
         assert time.monotonic() - began < 10, "shutdown time plus the last settle"
 
 

@@ -1,28 +1,29 @@
 """The order of row locks: bookings, deliveries, alerts, the alerts' own deliveries; each by id.
 
-The statements of real transactions are recorded and compared with that order.
+After each statement of real transactions another session looks which rows are locked by then.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
-from enum import IntEnum
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
 from uuid import UUID
 
-import psycopg
 import pytest
-from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from outbox_worker.alerts.alert import AlertKind, NewAlert
-from outbox_worker.database import Connection, Row
-from outbox_worker.handlers.effect import AlertRaised, Result
+from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert
+from outbox_worker.database import Connection
+from outbox_worker.handlers.effect import (
+    AlertMailed,
+    AlertRaised,
+    Effect,
+    Result,
+)
 from outbox_worker.operations import plan, requeue
 from outbox_worker.outbox.delivery import Claim, Destination
-from outbox_worker.outbox.outcome import Done, Outcome, Park
+from outbox_worker.outbox.outcome import Abandon, Done, Outcome, Park
 from outbox_worker.payments import inbox, stripe_event
 from outbox_worker.payments.inbox import InboxRules
 from outbox_worker.payments.verdict import EventOutcome
@@ -31,6 +32,7 @@ from outbox_worker.sql import catalogue
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.settle import settle
 from tests.support_engine import A, claim_all, insert_booking, policy
+from tests.support_locks import Rank, Recording
 
 POLICIES = dict.fromkeys(Destination, policy())
 REFUSED = Park(code="listing_missing", message="no listing for sea-loft")
@@ -38,49 +40,12 @@ VIEW = plan.PmsView(pms=PmsName.GUESTLY, currency="EUR")
 REQUEST = requeue.Request(actor="ops", target="--failed", reason=None)
 
 
-class Rank(IntEnum):
-    BOOKINGS = 1
-    DELIVERIES = 2
-    ALERTS = 3
-    ALERTS_OWN_DELIVERIES = 4
-
-
-#: What takes locks on rows of which kind; functions of the schema by what they lock inside.
-LOCKING = {
-    Rank.BOOKINGS: r"""
-        update \s+ public\.bookings | from \s+ public\.bookings \b [^;]* for \s+ no \s+ key \s+
-        update
-        | outbox\.request_sync \(""",
-    Rank.DELIVERIES: r"""
-        update \s+ outbox\.delivery | insert \s+ into \s+ outbox\.delivery
-        | from \s+ outbox\.delivery \b [^;]* for \s+ no \s+ key \s+ update
-        | outbox\.request (?: _sync )? \(""",
-    Rank.ALERTS: r"""
-        update \s+ outbox\.alert \b | insert \s+ into \s+ outbox\.alert \b
-        | from \s+ outbox\.alert \b [^;]* for \s+ no \s+ key \s+ update""",
-}
-#: Asks for rows (channel, alert), which are the alerts' own deliveries.
-OWN = "alert_request_channels"
-
-
-class Recording(psycopg.AsyncConnection[Row]):
-    """A connection that remembers what it executed within transactions."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.statements: list[str] = []
-
-    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        if self.info.transaction_status is TransactionStatus.INTRANS:
-            self.statements.append(query)
-        return await super().execute(query, *arguments, **options)
-
-
 @pytest.fixture
-async def recording(database_url: str) -> AsyncIterator[Recording]:
+async def recording(database_url: str, conn: Connection) -> AsyncIterator[Recording]:
     async with await Recording.connect(
         database_url, autocommit=True, prepare_threshold=None, row_factory=dict_row
     ) as connection:
+        connection.outside = conn
         yield connection
 
 
@@ -88,53 +53,46 @@ def without_comments(text: str) -> str:
     return re.sub(r"--[^\n]*", "", text)
 
 
-def ranks_of(text: str, *, deliveries: Rank = Rank.DELIVERIES) -> list[Rank]:
-    """Which kinds of rows a statement locks, in the order of ranks."""
-    found = [
-        rank
-        for rank, pattern in LOCKING.items()
-        if re.search(pattern, without_comments(text), re.IGNORECASE | re.VERBOSE)
-    ]
-    if text == catalogue()[OWN].text:
-        return [Rank.ALERTS_OWN_DELIVERIES]
-    return [deliveries if rank is Rank.DELIVERIES else rank for rank in found]
-
-
-def order_of(statements: Sequence[str], *, deliveries: Rank = Rank.DELIVERIES) -> tuple[Rank, ...]:
-    """The kinds of rows in the order in which a transaction first locks one of them."""
-    ranks = (rank for text in statements for rank in ranks_of(text, deliveries=deliveries))
-    return tuple(dict.fromkeys(ranks))
-
-
-async def settle_all(conn: Connection, claims: Sequence[Claim], outcome: Outcome) -> None:
+def finished(
+    claim: Claim,
+    outcome: Outcome,
+    *effects: Effect,
+    fingerprint: str = "guestly:listing_missing",
+) -> Finished:
     raised = AlertRaised(
-        alert=NewAlert(kind=AlertKind.SYNC_REJECTED, fingerprint="guestly:listing_missing"),
+        alert=NewAlert(kind=AlertKind.SYNC_REJECTED, fingerprint=fingerprint),
         only_if_given_up=True,
         names_delivery=True,
     )
-    finished = [
-        Finished(
-            claim=claim,
-            result=Result(
-                outcome=outcome,
-                booking_id=UUID(claim.key) if claim.destination is Destination.GUESTLY else None,
-                effects=(raised,) if isinstance(outcome, Park) else (),
-            ),
-            seconds=0.1,
-        )
-        for claim in claims
-    ]
-    settled = await settle(conn, finished, owner=A, policies=POLICIES)
-    assert len(settled.accepted) == len(claims)
+    return Finished(
+        claim=claim,
+        result=Result(
+            outcome=outcome,
+            booking_id=UUID(claim.key) if claim.destination is Destination.GUESTLY else None,
+            effects=(*effects, raised) if isinstance(outcome, Park) else effects,
+        ),
+        seconds=0.1,
+    )
+
+
+async def settle_all(conn: Connection, ended: Sequence[Finished]) -> None:
+    settled = await settle(conn, ended, owner=A, policies=POLICIES)
+    assert len(settled.accepted) == len(ended)
+
+
+async def request_again(conn: Connection, bookings: Sequence[UUID]) -> Mapping[UUID, Claim]:
+    """The claims of these bookings, in their order."""
+    for booking in bookings:
+        await conn.execute("select outbox.request_sync(%s, 'operator')", [booking])
+    claims = {UUID(c.key): c for c in await claim_all(conn, destination=Destination.GUESTLY)}
+    return {booking: claims[booking] for booking in bookings}
 
 
 async def fail_bookings(conn: Connection, *, count: int = 2) -> list[UUID]:
     """Bookings that were requested, claimed and parked with an alert."""
     bookings = [await insert_booking(conn) for _ in range(count)]
-    for booking in bookings:
-        await conn.execute("select outbox.request_sync(%s, 'operator')", [booking])
-    claims = await claim_all(conn, destination=Destination.GUESTLY)
-    await settle_all(conn, claims, REFUSED)
+    claims = await request_again(conn, bookings)
+    await settle_all(conn, [finished(claim, REFUSED) for claim in claims.values()])
     return bookings
 
 
@@ -161,39 +119,125 @@ def paid(booking_id: UUID, *, cents: int) -> bytes:
 
 
 async def test_settling_failures_locks_in_order(conn: Connection, recording: Recording) -> None:
-    for _ in range(2):
-        booking = await insert_booking(conn)
-        await conn.execute("select outbox.request_sync(%s, 'operator')", [booking])
-    claims = await claim_all(conn, destination=Destination.GUESTLY)
+    claims = await request_again(conn, [await insert_booking(conn) for _ in range(2)])
 
-    await settle_all(recording, claims, REFUSED)
+    await settle_all(recording, [finished(claim, REFUSED) for claim in claims.values()])
 
-    assert order_of(recording.statements) == tuple(Rank)
+    assert recording.order == tuple(Rank)
+    assert recording.faults == []
 
 
 async def test_settling_a_success_that_solves_an_alert_locks_in_order(
     conn: Connection, recording: Recording
 ) -> None:
-    for booking in await fail_bookings(conn):
-        await conn.execute("select outbox.request_sync(%s, 'operator')", [booking])
-    claims = await claim_all(conn, destination=Destination.GUESTLY)
+    claims = await request_again(conn, await fail_bookings(conn))
 
-    await settle_all(recording, claims, Done())
+    await settle_all(recording, [finished(claim, Done()) for claim in claims.values()])
 
-    assert order_of(recording.statements) == tuple(Rank)
+    assert recording.order == tuple(Rank)
+    assert recording.faults == []
 
 
-async def test_settling_a_mail_locks_its_alert_first(
+async def test_settling_a_success_and_a_failure_locks_both_alerts_in_order(
+    conn: Connection, recording: Recording
+) -> None:
+    """The alert to be raised is the older one, the delivery whose alert is solved as well."""
+    first, second = [await insert_booking(conn) for _ in range(2)]
+    claims = await request_again(conn, [first, second])
+    for booking, fingerprint in ((second, "guestly:old"), (first, "guestly:young")):
+        await settle_all(conn, [finished(claims[booking], REFUSED, fingerprint=fingerprint)])
+    claims = await request_again(conn, [first, second])
+
+    await settle_all(
+        recording,
+        [
+            finished(claims[first], Done()),
+            finished(claims[second], REFUSED, fingerprint="guestly:old"),
+        ],
+    )
+
+    assert recording.order == tuple(Rank)
+    assert recording.faults == []
+
+
+async def test_settling_many_outcomes_locks_the_deliveries_by_id(
+    conn: Connection, recording: Recording
+) -> None:
+    """Each kind of outcome is written by a statement of its own."""
+    bookings = [await insert_booking(conn) for _ in range(3)]
+    claims = await request_again(conn, bookings)
+    outcomes: tuple[Outcome, ...] = (Abandon(code="lease_too_short"), REFUSED, Done())
+
+    await settle_all(
+        recording,
+        [
+            finished(claims[booking], outcome)
+            for booking, outcome in zip(bookings, outcomes, strict=True)
+        ],
+    )
+
+    assert recording.faults == []
+
+
+async def test_settling_mails_locks_their_alerts_first(
     conn: Connection, recording: Recording
 ) -> None:
     await fail_bookings(conn)
+    [claim] = (await request_again(conn, [await insert_booking(conn)])).values()
+    await settle_all(conn, [finished(claim, REFUSED, fingerprint="guestly:another")])
     mails = await claim_all(conn, destination=Destination.EMAIL, max_attempts=None)
-    assert mails
+    assert len(mails) == 2
 
-    await settle_all(recording, mails, Done())
+    # no delivery is named by the mails: another one is asked for
+    await settle_all(
+        recording,
+        [
+            finished(
+                mail,
+                Done(),
+                AlertMailed(alert_id=AlertId(int(mail.key)), delivery_ids=(), resolved_told=False),
+            )
+            for mail in sorted(mails, key=lambda mail: -int(mail.key))
+        ],
+    )
 
-    order = order_of(recording.statements, deliveries=Rank.ALERTS_OWN_DELIVERIES)
-    assert order == (Rank.ALERTS, Rank.ALERTS_OWN_DELIVERIES)
+    assert recording.order == (Rank.ALERTS, Rank.ALERTS_OWN_DELIVERIES)
+    assert recording.faults == []
+
+
+LOCK = {
+    "booking": "select from public.bookings where id = %s for no key update",
+    "delivery": "select from outbox.delivery where key = %s::text for no key update",
+    "alert": "select from outbox.alert for no key update",
+}
+
+
+@pytest.mark.parametrize(
+    ("order", "faults"),
+    [
+        (["booking 0", "booking 1", "delivery 0", "delivery 1", "alert"], 0),
+        (["booking 0", "delivery 0", "alert", "booking 0", "delivery 0"], 0),
+        (["booking 0", "delivery 0", "alert", "delivery 1"], 1),
+        (["booking 0", "delivery 0", "alert", "booking 1"], 1),
+        (["booking 1", "booking 0"], 1),
+        (["booking 0", "delivery 1", "delivery 0"], 1),
+    ],
+)
+async def test_a_lock_that_comes_too_late_is_seen_and_one_that_is_held_may_be_taken_again(
+    conn: Connection, recording: Recording, order: list[str], faults: int
+) -> None:
+    bookings = sorted(await fail_bookings(conn))
+    # deliveries in the order of their bookings
+    await conn.execute("delete from outbox.delivery where destination = 'guestly'")
+    for booking in bookings:
+        await conn.execute("select outbox.request_sync(%s, 'operator')", [booking])
+
+    async with recording.transaction():
+        for step in order:
+            what, _, number = step.partition(" ")
+            await recording.execute(LOCK[what], [bookings[int(number)]] if number else [])
+
+    assert len(recording.faults) == faults
 
 
 @pytest.mark.parametrize(
@@ -218,7 +262,8 @@ async def test_receiving_a_payment_locks_in_order(
     )
 
     assert receipt.outcome is outcome
-    assert order_of(recording.statements) == order
+    assert recording.order == order
+    assert recording.faults == []
 
 
 async def test_requeueing_failed_bookings_locks_in_order(
@@ -230,7 +275,8 @@ async def test_requeueing_failed_bookings_locks_in_order(
     changed = await requeue.apply(recording, items, REQUEST)
 
     assert len(changed.requeued) == 2
-    assert order_of(recording.statements) == tuple(Rank)
+    assert recording.order == tuple(Rank)
+    assert recording.faults == []
 
 
 async def test_requeueing_bookings_never_requested_locks_in_order(
@@ -242,8 +288,8 @@ async def test_requeueing_bookings_never_requested_locks_in_order(
     changed = await requeue.apply(recording, items, REQUEST)
 
     assert len(changed.requeued) == 1
-    assert order_of(recording.statements)[:2] == (Rank.BOOKINGS, Rank.DELIVERIES)
-    assert sorted(order_of(recording.statements)) == list(order_of(recording.statements))
+    assert recording.order == (Rank.BOOKINGS, Rank.DELIVERIES)
+    assert recording.faults == []
 
 
 def test_every_statement_that_waits_for_rows_takes_them_by_id() -> None:

@@ -3,6 +3,7 @@
 # one of its own (root only) in a network namespace of its own and stops it again. Arguments go to pytest.
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
+PATH=$PATH:/usr/sbin:/sbin # where the engine and its tools are, and where few people's PATH leads
 venv=${VENV:-.venv}
 image=${OUTBOX_TEST_IMAGE:-postgres:16-alpine}
 folder=$(mktemp -d)

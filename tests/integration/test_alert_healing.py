@@ -90,32 +90,6 @@ async def test_heal_and_report_of_one_row_in_one_transaction_keep_it_named(
     assert alert.named == 1
 
 
-async def test_resolve_closes_the_incidents_of_a_prefix_and_nothing_else(conn: Connection) -> None:
-    (one,) = await failed(conn, 1)
-    wrong_key = NewAlert(kind=AlertKind.MISCONFIGURED, fingerprint="guest_y:http_401")
-    other = NewAlert(kind=AlertKind.MISCONFIGURED, fingerprint="guestly:http_401")
-    closed = await raised(conn, one, alert=wrong_key)
-    kept = await raised(conn, alert=other)
-    outage = await raised(conn, one)
-
-    async with begun(conn):
-        resolved = await store.resolve(conn, AlertKind.MISCONFIGURED, "guest_y:", channels=EMAIL)
-
-    assert resolved == (closed.id,)
-    still = await fetch(conn, "select id from outbox.alert where resolved_at is null order by id")
-    assert [row["id"] for row in still] == [kept.id, outage.id]
-    assert (await versions(conn))[str(closed.id)] == 2
-    unhealed = await fetch(
-        conn, "select alert_id from outbox.alert_delivery where healed_at is null"
-    )
-    assert [row["alert_id"] for row in unhealed] == [outage.id]
-
-
-async def test_resolving_where_nothing_is_open_changes_nothing(conn: Connection) -> None:
-    async with begun(conn):
-        assert await store.resolve(conn, AlertKind.SYNC_FAILED, "", channels=EMAIL) == ()
-
-
 async def test_an_accepted_mail_is_counted_and_marks_what_it_named(conn: Connection) -> None:
     one, two = await failed(conn, 2)
     alert = await raised(conn, one, two)

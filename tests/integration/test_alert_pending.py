@@ -292,8 +292,9 @@ async def test_a_solved_alert_that_nobody_heard_of_is_news(
     conn: Connection,
     certain: bool,
 ) -> None:
-    alert = await raised(conn, alert=NewAlert(kind=AlertKind.MISCONFIGURED, fingerprint="g:1"))
+    (one,) = await failed(conn, 1)
+    alert = await raised(conn, one)
     async with begun(conn):
-        await store.resolve(conn, AlertKind.MISCONFIGURED, "g:", channels=(Destination.EMAIL,))
+        await store.heal(conn, [one], channels=(Destination.EMAIL,))
     incident: Any = await planned(conn, alert.id, certain=certain)
     assert incident.has_news

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -127,3 +127,32 @@ def test_every_booking_status_has_its_word_in_the_pms() -> None:
         "cancelled": "canceled",
         "completed": "confirmed",
     }
+
+
+@pytest.mark.parametrize("call", [api.send_sync_failure_alert, api.send_booking_alert])
+@pytest.mark.parametrize("status", ["confirmed", "archived"])
+async def test_an_alert_asked_for_by_the_site_holds_nothing_of_the_guest(
+    conn: Connection, database_url: str, call: Callable[..., Awaitable[int]], status: str
+) -> None:
+    await conn.execute("alter table bookings drop constraint bookings_status_check")
+    booking = await insert_booking(
+        conn,
+        status=status,
+        check_in_date="infinity",
+        guest_phone="+49 30 5550100",
+        special_requests="Quiet room please,\nallergic to peanuts and feathers",
+        guest_company="Lantern Works",
+    )
+    text = (
+        "http_503 for zoe CANARY-GUEST <zoe.canary@example.com>, 0305550100 of Lantern Works:"
+        " is Allergic to peanuts and feathers"
+    )
+
+    await call(booking, text, environ={"DATABASE_URL": database_url})
+
+    cursor = await conn.execute("select fingerprint || facts::text as kept from outbox.alert")
+    (alert,) = await cursor.fetchall()
+    kept = alert["kept"].casefold()
+    assert "http_503" in kept
+    for word in ("zoe", "canary", "5550100", "lantern", "peanuts", "feathers"):
+        assert word not in kept

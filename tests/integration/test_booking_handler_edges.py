@@ -92,6 +92,50 @@ async def test_a_wrong_key_fails_no_booking_and_tells_once(
     assert (await booking_row(conn, booking))["guestly_sync_status"] == "pending"
 
 
+async def test_one_refused_address_is_one_incident_until_its_own_booking_succeeds(
+    conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
+) -> None:
+    other = await insert_booking(conn, slug="sea-loft", check_in_date="2027-06-01",
+                                 check_out_date="2027-06-03")  # fmt: skip
+    reference = (await booking_row(conn, booking))["booking_reference"]
+    pms.faults({"fault": "error", "status": 404, "operation": "lookup", "reference": reference})
+    waiting = await sync(conn, booking, handler(adapter), patience=0.5)
+
+    await sync(conn, other, handler(adapter))
+
+    assert len(pms.reservations()) == 1
+    cursor = await conn.execute(
+        "select a.kind, a.resolved_at, x.delivery_id, x.healed_at from outbox.alert a"
+        " join outbox.alert_delivery x on x.alert_id = a.id"
+    )
+    (named,) = await cursor.fetchall()
+    assert named == {
+        "kind": "misconfigured",
+        "resolved_at": None,
+        "delivery_id": waiting.id,
+        "healed_at": None,
+    }
+
+    pms.clear_faults()
+    await conn.execute("update outbox.delivery set due_at = now() where id = %s", [waiting.id])
+    await sync(conn, booking, handler(adapter))
+    cursor = await conn.execute("select resolved_at is not null as over from outbox.alert")
+    assert [alert["over"] for alert in await cursor.fetchall()] == [True]
+
+
+async def test_a_booking_whose_status_is_not_known_here_is_failed_in_the_columns_too(
+    conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
+) -> None:
+    await conn.execute("alter table bookings drop constraint bookings_status_check")
+    await conn.execute("update bookings set status = 'archived' where id = %s", [booking])
+    row = await sync(conn, booking, handler(adapter))
+    assert row.last_error_code == "booking_unreadable"
+    shown = await booking_row(conn, booking)
+    assert shown["guestly_sync_status"] == "failed"
+    assert "bookings.status" in shown["guestly_sync_error"]
+    assert pms.requests() == []
+
+
 async def test_a_booking_deleted_after_it_was_sent_needs_a_person(
     conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
 ) -> None:

@@ -181,8 +181,10 @@ async def test_extend_with_an_older_fence_is_refused(conn: Connection) -> None:
     (old,) = await claim_all(conn, A)
     await end_lease(conn, delivery)
     await claim_all(conn, A)
-    extended = await store.extend(conn, [old], owner=A, lease=LEASE)
+    lease_until = (await row_of(conn, delivery))["lease_until"]
+    extended = await store.extend(conn, [old], owner=A, lease=LEASE * 2)
     assert extended == store.Extended(renewed=frozenset(), locked=frozenset())
+    assert (await row_of(conn, delivery))["lease_until"] == lease_until
 
 
 async def test_the_version_of_a_claim_is_that_of_the_locked_row(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from outbox_worker.database import Connection, connect
-from outbox_worker.errors import DatabaseError
+from outbox_worker.errors import SchemaError
 from outbox_worker.handlers.effect import Result
 from outbox_worker.handlers.protocol import Deadline
 from outbox_worker.outbox import store
@@ -255,12 +255,12 @@ async def test_claims_that_could_not_be_read_are_given_back_uncharged(
     class Blind(Scripted):
         async def load(self, conn: Connection, claims: Any) -> Any:
             del conn, claims
-            raise DatabaseError("rows are hidden")
+            raise SchemaError("rows are hidden")
 
     loop, _ = loop_of(database_url, Blind())
     worker = await connect(database_url, application_name="test loop")
     try:
-        with pytest.raises(DatabaseError):
+        with pytest.raises(SchemaError):
             await loop.cycle(worker)
         loop.stop()
         await loop.cycle(worker)

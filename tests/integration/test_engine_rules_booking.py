@@ -51,9 +51,9 @@ async def test_no_write_leaves_that_could_outlast_its_lease(
 async def test_the_answer_to_an_older_create_is_not_taken_for_the_booking_of_now(
     conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
 ) -> None:
-    # the create takes effect without an answer, and the next look-up does not see it yet
+    # the create takes effect without an answer, and no look-up sees it for a while
     pms.once("timeout", when="after", operation="create", seconds=3)
-    pms.once("stale", operation="lookup", seconds=60, skip=1)
+    pms.faults({"fault": "stale", "operation": "lookup", "seconds": 60})
     await sync(conn, booking, handler(adapter), patience=0.1)
     await conn.execute("update bookings set adults = 1, children = 0 where id = %s", [booking])
 
@@ -63,3 +63,15 @@ async def test_the_answer_to_an_older_create_is_not_taken_for_the_booking_of_now
     assert held["numberOfGuests"] == 1, "the repeated answer to the older create was believed"
     assert (await booking_row(conn, booking))["guestly_sync_status"] == "synced"
     assert [effect["op"] for effect in pms.effects()] == ["create", "change"]
+
+
+async def test_a_restored_backup_that_forgot_a_reservation_doubles_nothing(
+    conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
+) -> None:
+    pms.switch(idempotency="ignore", availability=False)  # the PMS would make a second one
+    await sync(conn, booking, handler(adapter))
+    await conn.execute("delete from outbox.reservation")
+
+    await sync(conn, booking, handler(adapter))
+
+    assert [effect["op"] for effect in pms.effects()] == ["create"]

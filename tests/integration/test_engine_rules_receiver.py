@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from outbox_worker.database import Connection, connect
 from outbox_worker.outbox.store import notify
 from outbox_worker.payments import inbox, stripe_event
@@ -19,7 +21,7 @@ from tests.support_stripe import (
 )
 
 
-async def payment(conn: Connection) -> tuple[Json, object]:
+async def payment(conn: Connection) -> tuple[Json, UUID]:
     """A payment and its booking, which waits for it."""
     intent_id = new_id("pi")
     booking_id = await insert_booking(conn, stripe_payment_intent_id=intent_id)
@@ -42,6 +44,20 @@ async def test_an_event_is_acknowledged_only_after_its_commit(
         await holder.close()
     assert answer.status_code == 503, "acknowledged, although nothing can have been committed"
     assert (await receiver.deliver(body)).json() == {"outcome": "applied"}
+
+
+async def test_an_event_that_could_not_be_applied_now_is_not_kept(
+    receiver: Receiver, conn: Connection, database_url: str
+) -> None:
+    body, booking_id = await payment(conn)
+    holder = await connect(database_url, application_name="holder", autocommit=False)
+    try:
+        await holder.execute("select from public.bookings where id = %s for update", [booking_id])
+        await receiver.deliver(body)
+    finally:
+        await holder.close()
+    again = await receiver.deliver(body)
+    assert again.json() == {"outcome": "applied"}, "it was taken for received, and is lost"
 
 
 async def test_the_workers_are_woken_by_an_event_that_is_due(

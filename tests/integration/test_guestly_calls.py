@@ -19,6 +19,7 @@ from outbox_worker.pms.port import (
     Pms,
     PmsName,
     Rejected,
+    Unavailable,
 )
 from tests.support_booking import LISTING_ID, a_reservation
 from tests.support_guestly import (
@@ -164,11 +165,26 @@ async def test_a_look_up_answers_the_oldest_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "results", [[], [{"_id": "x", "confirmationCode": "LA2026-4"}], [{"_id": "x"}]]
+    "body",
+    [
+        {"results": []},
+        {"results": [{"_id": "x", "confirmationCode": "LA2026-4"}], "count": 1},
+        {"results": [{"_id": "x"}], "count": 1},
+    ],
 )
-async def test_a_look_up_without_a_hit_of_ours_is_absent(results: list[Any]) -> None:
-    result = await outcome(find, json_reply(200, {"results": results}))
+async def test_a_look_up_without_a_hit_of_ours_is_absent(body: dict[str, Any]) -> None:
+    result = await outcome(find, json_reply(200, body))
     assert result == Absent(http_status=200)
+
+
+@pytest.mark.parametrize("count", [{}, {"count": 0}, {"count": 2}, {"count": None}])
+async def test_a_look_up_that_was_not_filtered_and_may_go_on_does_not_prove_absence(
+    count: dict[str, Any],
+) -> None:
+    results = [{"_id": "x", "confirmationCode": "LA2026-4"}]
+    result = await outcome(find, json_reply(200, {"results": results, **count}))
+    assert isinstance(result, Unavailable)
+    assert (result.code, result.http_status) == ("lookup_unfiltered", 200)
 
 
 async def test_a_listing_is_answered() -> None:

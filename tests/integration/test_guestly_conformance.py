@@ -313,6 +313,7 @@ async def test_a_trickling_answer_does_not_stretch_the_call(
         ("foreign", {}, Absent),
         ("stale", {"seconds": 600}, Absent),
         ("unfiltered", {}, Found),
+        ("unfiltered", {"uncounted": True}, Found),
     ],
 )
 async def test_a_look_up_that_goes_wrong_is_told_apart(
@@ -330,7 +331,21 @@ async def test_a_list_that_ignored_the_reference_and_broke_off_proves_nothing(
     for number in range(26):
         await created(pms, a_reservation(reference=f"LA2026-1{number:04}"), key=f"k{number}")
     simulator.once("unfiltered", operation="find")
-    assert isinstance(await pms.find(REFERENCE), Unavailable)
+    answer = await pms.find(REFERENCE)
+    assert isinstance(answer, Unavailable)
+    assert answer.code == "lookup_unfiltered"
+
+
+async def test_a_list_that_ignored_the_reference_proves_something_only_if_it_is_whole(
+    pms: Guestly, simulator: Simulator
+) -> None:
+    await created(pms, a_reservation(reference="LA2026-1"))
+    simulator.once("unfiltered", operation="find")
+    assert isinstance(await pms.find(REFERENCE), Absent)
+    simulator.once("unfiltered", operation="find", uncounted=True)
+    answer = await pms.find(REFERENCE)
+    assert isinstance(answer, Unavailable)
+    assert answer.code == "lookup_unfiltered"
 
 
 @pytest.mark.parametrize("as_date", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -41,9 +42,10 @@ class Forever:
 
     def __init__(self, *, allowed: bool = True) -> None:
         self._allowed = allowed
+        self.asked: list[timedelta] = []
 
     def allows(self, call: timedelta) -> bool:
-        del call
+        self.asked.append(call)
         return self._allowed
 
 
@@ -57,7 +59,7 @@ def handler(database_url: str) -> InboxHandler:
         finally:
             await opened.close()
 
-    return InboxHandler(connection, rules=RULES)
+    return InboxHandler(connection, rules=RULES, timeout=timedelta(seconds=2))
 
 
 async def received(conn: Connection, body: Json) -> Receipt:
@@ -221,6 +223,38 @@ async def test_a_lease_that_is_used_up_gives_the_event_back_untouched(
     assert (await booking_row(conn, booking_id))["status"] == "pending"
 
 
+async def test_the_lease_is_asked_for_the_time_of_one_redrive(
+    handler: InboxHandler, conn: Connection
+) -> None:
+    await received(conn, payment_for("LA-LATE"))
+    await insert_booking(conn, booking_reference="LA-LATE")
+    claim = await claimed(conn)
+    state = (await handler.load(conn, [claim]))[claim.id]
+    asked = Forever()
+
+    assert (await handler.run(claim, state, asked)).outcome == Done()
+    assert asked.asked == [timedelta(seconds=2)]
+
+
+async def test_a_redrive_waits_for_a_locked_booking_no_longer_than_its_share_of_the_time(
+    database_url: str, handler: InboxHandler, conn: Connection
+) -> None:
+    await received(conn, payment_for("LA-LATE"))
+    booking_id = await insert_booking(conn, booking_reference="LA-LATE")
+    claim = await claimed(conn)
+    state = (await handler.load(conn, [claim]))[claim.id]
+    site = await connect(database_url, application_name="site")
+
+    async with site.transaction():
+        await site.execute("select from bookings where id = %s for update", [booking_id])
+        async with asyncio.timeout(1.8):  # a quarter of two seconds, not the receiver's two
+            result = await handler.run(claim, state, Forever())
+    await site.close()
+
+    assert isinstance(result.outcome, Retry)
+    assert (await event_row(conn, claim.key))["outcome"] == "waiting"
+
+
 async def test_a_database_that_is_gone_is_a_failed_attempt(conn: Connection) -> None:
     @asynccontextmanager
     async def nowhere() -> AsyncIterator[Connection]:
@@ -228,7 +262,7 @@ async def test_a_database_that_is_gone_is_a_failed_attempt(conn: Connection) -> 
 
     await received(conn, payment_for("LA-LATE"))
     claim = await claimed(conn)
-    handler = InboxHandler(nowhere, rules=RULES)
+    handler = InboxHandler(nowhere, rules=RULES, timeout=timedelta(seconds=2))
     state = (await handler.load(conn, [claim]))[claim.id]
 
     result = await handler.run(claim, state, Forever())

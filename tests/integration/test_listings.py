@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from outbox_worker.database import Connection
-from outbox_worker.errors import RefusedError
+from outbox_worker.errors import RefusedError, SettingsError
 from outbox_worker.operations.listings import (
     ListingChange,
+    ListingCheck,
     check_listings,
     list_listings,
     set_listings,
@@ -26,6 +27,14 @@ GUESTLY = PmsName.GUESTLY
 async def set_all(conn: Connection, **wanted: str) -> tuple[ListingChange, ...]:
     slugs = {slug.replace("_", "-"): listing_id for slug, listing_id in wanted.items()}
     return await set_listings(conn, slugs, pms=GUESTLY, actor="anna")
+
+
+async def check_all(conn: Connection, url: str, key: str) -> list[ListingCheck]:
+    sync = SettingsReader({"GUESTLY_API_URL": url, "GUESTLY_API_KEY": key}).sync()
+    async with open_pms(sync, connections=1) as pms:
+        assert pms is not None
+        rows = await list_listings(conn, pms=GUESTLY)
+        return [each async for each in check_listings(conn, rows, pms=pms)]
 
 
 async def a_property(conn: Connection, slug: str, *, active: bool = True) -> None:
@@ -125,6 +134,40 @@ async def test_the_pms_is_asked_for_each_and_its_titles_are_kept(
     kept = {row.slug: row.title for row in await list_listings(conn, pms=GUESTLY)}
     assert kept["sea-loft"] == title
     assert kept["old-mill"] is None
+
+
+async def test_two_properties_on_one_listing_are_said_and_wrong(
+    conn: Connection, tmp_path: Path
+) -> None:
+    known = next(iter(LISTINGS))
+    for slug in ("sea-loft", "old-mill"):
+        await a_property(conn, slug)
+    await set_all(conn, sea_loft=known)
+
+    [change] = await set_all(conn, old_mill=known)
+
+    assert change.shared_with == ("sea-loft",)
+    with start_simulator(tmp_path) as simulator:
+        checks = await check_all(conn, simulator.url, simulator.api_key or "k")
+    assert [check.fault for check in checks] == [
+        f"{other} has the same listing: both would block one calendar"
+        for other in ("sea-loft", "old-mill")
+    ]
+
+
+async def test_a_wrong_key_ends_the_check_at_the_first_listing(
+    conn: Connection, tmp_path: Path
+) -> None:
+    await set_all(conn, sea_loft="1", old_mill="2")
+
+    with (
+        start_simulator(tmp_path) as simulator,
+        pytest.raises(SettingsError, match="1 setting is wrong") as caught,
+    ):
+        await check_all(conn, simulator.url, "not-the-key")
+
+    [fault] = caught.value.faults
+    assert fault.startswith("GUESTLY_API_KEY or GUESTLY_API_URL: ")
 
 
 async def test_a_pms_that_cannot_be_reached_is_said_for_each(conn: Connection) -> None:

@@ -252,6 +252,14 @@ def test_a_look_up_can_ignore_its_filter(client: httpx.Client, pms: Simulator) -
     assert hit["confirmationCode"] == "B"
 
 
+def test_a_look_up_that_ignores_its_filter_can_hide_how_many_there_are(
+    client: httpx.Client, pms: Simulator
+) -> None:
+    pms.once("unfiltered", uncounted=True)
+    assert "count" not in client.get("/reservations", params=FIND).json()
+    assert client.get("/reservations", params=FIND).json()["count"] == 0
+
+
 def test_a_201_can_lack_its_id(client: httpx.Client, pms: Simulator) -> None:
     pms.once("no_id", operation="create")
 

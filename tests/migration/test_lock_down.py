@@ -8,6 +8,7 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from outbox_worker import migrate
+from outbox_worker.errors import DatabaseError
 from tests.migration.support_site import OUTSIDERS, Connection, Site, connect, role, rows, value
 
 RELATIONS = """
@@ -140,6 +141,29 @@ def test_tables_that_we_make_for_the_site_are_closed_until_it_opens_them(site: S
             "select count(*) from pg_class where relrowsecurity and relname in"
             " ('bookings', 'properties')",
         ) == 2  # fmt: skip
+
+
+@pytest.mark.parametrize("who", OUTSIDERS)
+def test_a_run_that_stops_before_the_lock_down_leaves_no_function_open(
+    site: Site, who: str
+) -> None:
+    with connect(site.url) as conn:
+        # what 0010 is to create exists already, so the run ends after 0009
+        conn.execute("create schema outbox")
+        conn.execute(
+            "create function outbox.booking_changed() returns trigger language plpgsql"
+            " as 'begin return null; end'"
+        )
+        with pytest.raises(DatabaseError, match=r"0010\..* was not applied"):
+            migrate.apply(site.url)
+        conn.execute(OPENED)
+
+        for text in (
+            "select public.request_booking_sync(null)",
+            "select outbox.request_sync(null, null)",
+            "select outbox.request('email', '1', 'alert')",
+        ):
+            assert refused(conn, who, sql.SQL(text).format())
 
 
 def test_what_the_site_granted_on_its_own_tables_stays_granted(owner: Connection) -> None:

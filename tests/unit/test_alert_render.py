@@ -124,6 +124,21 @@ def test_a_rejected_booking_is_an_action_and_names_the_command_that_mends_it() -
     assert "It is not tried again until a person acts." in " ".join(message.text.split())
 
 
+def test_a_refusal_of_key_or_address_names_the_bookings_that_wait() -> None:
+    one = make_named(stay=make_stay(), state=State.WAITING)
+    two = make_named(2, stay=make_stay(reference="LFT-9Z9Z"), state=State.WAITING)
+    facts = {"code": "http_403", "pms": "guestly"}
+    single = rendered(make_incident(one, kind=AlertKind.MISCONFIGURED, facts=facts))
+    assert single.subject.startswith(
+        "[Action] Booking LFT-7K2P waits: Guestly refuses our key or address"
+    )
+    assert "outbox show LFT-7K2P" in single.text
+    several = rendered(make_incident(one, two, kind=AlertKind.MISCONFIGURED, facts=facts))
+    assert "Guestly refuses our key or address, 2 bookings are waiting" in several.subject
+    assert "LFT-7K2P" in several.text
+    assert "LFT-9Z9Z" in several.text
+
+
 @pytest.mark.parametrize(
     ("fields", "subject"),
     [

@@ -14,10 +14,10 @@ import pytest
 
 from outbox_worker.cli import layout
 from outbox_worker.cli.exits import ExitCode, exit_code_of
-from outbox_worker.cli.invocation import parse_env_file
 from outbox_worker.cli.listing_file import FileFaultsError, parse_listings
 from outbox_worker.cli.reply import Fault, Reply, fault_json, jsonable, printable, reply_json
 from outbox_worker.cli.since import Since
+from outbox_worker.env_file import parse_env_file
 from outbox_worker.errors import (
     AmbiguousRefError,
     DatabaseError,
@@ -160,6 +160,7 @@ def test_every_faulty_line_of_an_env_file_is_named_without_its_content() -> None
         '{"sea-loft": "64f1", "old-mill": 7}',
         "slug,listing_id\nsea-loft, 64f1\n\n# later: x,y\nold-mill,7\n",
         'sea-loft,"64f1"\nold-mill,7',
+        "# by hand\nListing_ID,Slug\n64f1,sea-loft\n7,old-mill\n",
     ],
 )
 def test_listings_come_as_a_json_map_or_as_csv(text: str) -> None:
@@ -178,6 +179,10 @@ def test_listings_come_as_a_json_map_or_as_csv(text: str) -> None:
             tuple(f"entry '{slug}': slug or listing id is missing" for slug in "abc"),
         ),
         ("a,1\nb\n", ("line 2: expected slug,listing_id",)),
+        (
+            "slug;listing_id\na;1\n",
+            ("line 1: the columns are separated by semicolons; commas are needed",),
+        ),
         ("a,1\na,2\n", ("line 2: a has another listing id further up",)),
     ],
 )

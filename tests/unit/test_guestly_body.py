@@ -217,7 +217,11 @@ def test_only_hits_under_our_very_reference_count() -> None:
         None,
         "x",
     ]
-    assert guestly_body.hits({"results": others}, REFERENCE) == ()
+    # without a count others' reservations may be the first page of an unfiltered list, with ours on
+    # the second: taken for "absent" they would let ours be created once more
+    with pytest.raises(guestly_body.UnfilteredError):
+        guestly_body.hits({"results": others}, REFERENCE)
+    assert guestly_body.hits({"results": others, "count": len(others)}, REFERENCE) == ()
     ours = guestly_body.hits({"results": [*others, answered(_id="d")]}, REFERENCE)
     assert [hit.reservation_id for hit in ours] == ["d"]
 
@@ -246,9 +250,15 @@ def test_a_hit_of_ours_without_an_id_is_not_passed_over() -> None:
 
 def test_a_part_of_an_unfiltered_list_proves_nothing() -> None:
     other = answered(confirmationCode="LA2026-1")
-    with pytest.raises(DecodeError):
-        guestly_body.hits({"results": [other], "count": 2}, REFERENCE)
+    # more, fewer, and no number at all
+    for count in (2, 0, -1, True, 1.0, "1", None):
+        with pytest.raises(guestly_body.UnfilteredError):
+            guestly_body.hits(parsed({"results": [other], "count": count}), REFERENCE)
     assert guestly_body.hits({"results": [other], "count": 1}, REFERENCE) == ()
+
+
+def test_a_look_up_without_results_finds_nothing() -> None:
+    assert guestly_body.hits({"results": []}, REFERENCE) == ()
     assert guestly_body.hits({"results": [], "count": 0}, REFERENCE) == ()
 
 

@@ -232,3 +232,10 @@ def test_the_number_of_edits_is_a_distance(left: str, right: str) -> None:
 @given(st.text(max_size=40))
 def test_no_text_of_any_kind_breaks_the_reader(text: str) -> None:
     faults_of(dict.fromkeys(SETTINGS, text), *AREAS)
+
+
+def test_a_name_of_the_hosts_own_is_left_alone_where_the_setting_is_given_too() -> None:
+    environ = {"EMAIL_FROM": "alerts@example.com", "MAIL_FROM": "host@example.com"}
+
+    assert faults_of(environ) == ()
+    assert "did you mean EMAIL_FROM" in only_fault({"MAIL_FROM": "host@example.com"})

@@ -1,0 +1,1 @@
+drop index concurrently if exists public.idx_bookings_guestly_sync_status
