@@ -7,6 +7,7 @@ no session locks. LISTEN and migrations use a direct connection of their own.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
@@ -43,6 +44,18 @@ _GONE = ("08", "57P")
 _GONE_TOO = ("25P03", "53300")  # idle in a transaction for too long; too many connections
 #: Nothing took effect, and nothing is wrong with the statement.
 _BUSY = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
+#: Tables of the site by their name, and by what our queries call them.
+_SITE_TABLES = {
+    "b": "public.bookings",
+    "bookings": "public.bookings",
+    "p": "public.properties",
+    "s": "public.properties",
+    "properties": "public.properties",
+}
+_MISSING_COLUMN = re.compile(
+    r'column (?:(?P<alias>\w+)\.)?"?(?P<column>\w+)"?(?: of relation "(?P<relation>\w+)")?'
+    r" does not exist"
+)
 _SCHEMA = (
     pg.UndefinedTable,
     pg.UndefinedColumn,
@@ -107,7 +120,7 @@ def translated() -> Iterator[None]:
     except _SCHEMA as error:
         raise SchemaError(
             f"the database is not as this version needs it: {_first_line(error)}",
-            hint="Run `outbox migrate` with a role that owns schema outbox.",
+            hint=_schema_hint(_first_line(error)),
         ) from error
     except _BUSY as error:
         raise DatabaseBusyError(
@@ -124,6 +137,16 @@ def translated() -> Iterator[None]:
         ) from error
     except psycopg.Error as error:
         raise DatabaseError(_refused(error)) from error
+
+
+def _schema_hint(message: str) -> str:
+    """What adds the missing thing: a migration of ours, or a change of the site's own tables."""
+    missing = _MISSING_COLUMN.match(message)
+    if missing is not None and not missing["column"].startswith("guestly_"):
+        table = _SITE_TABLES.get(missing["alias"] or missing["relation"])
+        if table is not None:
+            return f"Add column {missing['column']} to {table}, a table of the site's own."
+    return "Run `outbox migrate` with a role that owns schema outbox."
 
 
 def _refused(error: psycopg.Error) -> str:

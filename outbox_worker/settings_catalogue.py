@@ -72,7 +72,7 @@ GROUPS = (
             Setting(
                 name="STRIPE_SECRET_KEY",
                 secret=True,
-                about="API key for comparing payments with bookings; nothing else needs it.",
+                about="Reserved: not used by this version. API key for comparing payments.",
             ),
             Setting(
                 name="BOOKING_CURRENCY",
@@ -114,14 +114,17 @@ GROUPS = (
             Setting(
                 name="GUESTY_CLIENT_ID",
                 secret=True,
-                about="Reserved for the guesty adapter.",
+                about="Reserved: not used by this version. For the guesty adapter.",
             ),
             Setting(
                 name="GUESTY_CLIENT_SECRET",
                 secret=True,
-                about="Reserved for the guesty adapter.",
+                about="Reserved: not used by this version. For the guesty adapter.",
             ),
-            Setting(name="GUESTY_API_URL", about="Reserved for the guesty adapter."),
+            Setting(
+                name="GUESTY_API_URL",
+                about="Reserved: not used by this version. For the guesty adapter.",
+            ),
             Setting(
                 name="PMS_TIMEOUT_SECONDS",
                 default="15",
@@ -140,16 +143,22 @@ GROUPS = (
             Setting(
                 name="PMS_CIRCUIT_FAILURES",
                 default="5",
-                about="Failures in a row after which no worker calls it for a while.",
+                about="Reserved: not used by this version. Failures that open the circuit.",
             ),
             Setting(
-                name="PMS_RATE_PER_SECOND", default="15", about="Calls of all workers together."
+                name="PMS_RATE_PER_SECOND",
+                default="15",
+                about="Reserved: not used by this version. Calls of all workers together.",
             ),
             Setting(
-                name="PMS_RATE_PER_MINUTE", default="120", about="Calls of all workers together."
+                name="PMS_RATE_PER_MINUTE",
+                default="120",
+                about="Pace of a long `outbox requeue`; this version limits calls nowhere else.",
             ),
             Setting(
-                name="PMS_RATE_PER_HOUR", default="5000", about="Calls of all workers together."
+                name="PMS_RATE_PER_HOUR",
+                default="5000",
+                about="Reserved: not used by this version. Calls of all workers together.",
             ),
         ),
     ),
@@ -209,11 +218,11 @@ GROUPS = (
             Setting(
                 name="METRICS_ADDRESS",
                 default="127.0.0.1:9464",
-                about="Health and metrics of the worker; set but empty: off.",
+                about="Reserved: not used by this version. Health and metrics; empty: off.",
             ),
             Setting(
                 name="HEARTBEAT_URL",
-                about="Address of a dead-man's switch that the worker calls while it is well.",
+                about="Reserved: not used by this version. Called while the worker is well.",
             ),
         ),
     ),
@@ -242,7 +251,7 @@ GROUPS = (
             Setting(
                 name="ALERT_CHAT_WEBHOOK_URL",
                 secret=True,
-                about="Incoming webhook of a chat channel that gets the alerts too.",
+                about="Reserved: not used by this version. Webhook of a chat channel for alerts.",
             ),
         ),
     ),
@@ -257,7 +266,7 @@ GROUPS = (
             Setting(
                 name="CONSOLE_ADDRESS",
                 default="127.0.0.1:8787",
-                about="Reserved for the web console.",
+                about="Reserved: not used by this version. For the web console.",
             ),
         ),
     ),
@@ -265,12 +274,14 @@ GROUPS = (
         title="Upkeep",
         settings=(
             Setting(
-                name="RETENTION_DAYS", default="365", about="How long finished history is kept."
+                name="RETENTION_DAYS",
+                default="365",
+                about="Reserved: not used by this version. How long finished history is kept.",
             ),
             Setting(
                 name="BODY_RETENTION_DAYS",
                 default="30",
-                about="How long the bodies of received events are kept.",
+                about="Reserved: not used by this version. How long bodies of events are kept.",
             ),
             Setting(
                 name="LOG_FORMAT",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -25,6 +26,15 @@ from outbox_worker.database import Connection, connect, translated
 from outbox_worker.demo.postgres import cluster
 from outbox_worker.demo.postgres_binaries import binaries_in
 from outbox_worker.errors import OutboxError
+
+# The same examples at every run, whatever the machine's speed: `--hypothesis-profile=explore` looks
+# for new ones.
+_SLOW = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=_SLOW
+)
+hypothesis.settings.register_profile("explore", deadline=None, suppress_health_check=_SLOW)
+hypothesis.settings.load_profile("repeatable")
 
 _DEFAULT_IMAGE = "postgres:16-alpine"
 _ROOM_BYTES = 2 << 30

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TypeAlias
 from uuid import UUID
 
-from outbox_worker.alerts.alert import SPACING, AlertId, NewAlert, RaisedAlert
+from outbox_worker.alerts.alert import SPACING, AlertId, AlertKind, NewAlert, RaisedAlert
 from outbox_worker.database import Connection, Row
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.sql import query
@@ -141,6 +141,33 @@ async def heal(
     touched = {row["alert_id"] for row in await cursor.fetchall()}
     # a statement of its own: only after the lock does it see what others have named meanwhile
     cursor = await conn.execute(query("alert_resolve_healed"), {"ids": sorted(touched)})
+    return await _tell_resolved(conn, await cursor.fetchall(), channels)
+
+
+async def open_about(
+    conn: Connection, bookings: Sequence[UUID], kinds: Iterable[AlertKind]
+) -> dict[AlertId, UUID]:
+    """The open alerts of these kinds about these bookings, with the booking; locks nothing."""
+    cursor = await conn.execute(
+        query("alert_open_about"), {"bookings": list(bookings), "kinds": [str(k) for k in kinds]}
+    )
+    return {AlertId(row["id"]): row["booking_id"] for row in await cursor.fetchall()}
+
+
+async def close(
+    conn: Connection, ids: Iterable[AlertId], *, channels: Sequence[Destination]
+) -> tuple[AlertId, ...]:
+    """Resolve these alerts, with all that they name: a person has dealt with them.
+
+    Args:
+        conn: Inside the caller's transaction, which has locked them with `lock`.
+        ids: Those that are resolved already are left as they are.
+        channels: Asked to tell that an alert is solved.
+    """
+    wanted = sorted(set(ids))
+    if not wanted:
+        return ()
+    cursor = await conn.execute(query("alert_close"), {"ids": wanted})
     return await _tell_resolved(conn, await cursor.fetchall(), channels)
 
 

@@ -6,7 +6,7 @@ whatever the order in which its events arrive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeAlias, assert_never
@@ -148,19 +148,8 @@ def _succeeded(booking: PayableBooking, payment: PaymentSucceeded) -> Transition
         charge_id=payment.charge_id,
     )
     match booking.status, booking.payment_status:
-        case BookingStatus.CANCELLED, (
-            PaymentStatus.PENDING | PaymentStatus.PROCESSING | PaymentStatus.FAILED
-        ):
-            return Transition(
-                change=paying,
-                concern=Concern.PAID_AFTER_CANCELLATION,
-                reason="paid after it was cancelled; it stays cancelled",
-            )
-        case BookingStatus.CANCELLED, PaymentStatus.REFUNDED if not _is_its_own(booking, payment):
-            return Transition(
-                concern=Concern.PAID_AFTER_CANCELLATION,
-                reason="paid again after it was cancelled and refunded; it stays cancelled",
-            )
+        case BookingStatus.CANCELLED, _:
+            return _paid_though_cancelled(booking, payment, paying)
         case _, (PaymentStatus.COMPLETED | PaymentStatus.REFUNDED) if not _is_its_own(
             booking, payment
         ):
@@ -169,20 +158,18 @@ def _succeeded(booking: PayableBooking, payment: PaymentSucceeded) -> Transition
                 concern=Concern.PAID_TWICE,
                 reason="another payment has paid it before",
             )
-        case BookingStatus.CANCELLED, _:
-            return Transition(
-                change=_gaps(booking, payment), reason="it was paid before, and is cancelled"
-            )
         case BookingStatus.PENDING, PaymentStatus.REFUNDED:
             return Transition(reason="the payment has been refunded")
+        case BookingStatus.PENDING, PaymentStatus.COMPLETED:
+            # what paid it stands in it already and is not written over
+            return Transition(
+                change=replace(_gaps(booking, payment) or Change(), status=BookingStatus.CONFIRMED),
+                sync=Sync.YES,
+                reason="it was paid before, and is confirmed now",
+            )
         case BookingStatus.PENDING, _:
             return Transition(
-                change=Change(
-                    status=BookingStatus.CONFIRMED,
-                    payment_status=paying.payment_status,
-                    intent_id=paying.intent_id,
-                    charge_id=paying.charge_id,
-                ),
+                change=replace(paying, status=BookingStatus.CONFIRMED),
                 sync=Sync.YES,
                 reason="paid and confirmed",
             )
@@ -201,6 +188,31 @@ def _succeeded(booking: PayableBooking, payment: PaymentSucceeded) -> Transition
             )
         case _:
             raise AssertionError("every status has a row")
+
+
+def _paid_though_cancelled(
+    booking: PayableBooking, payment: PaymentSucceeded, paying: Change
+) -> Transition:
+    match booking.payment_status:
+        case PaymentStatus.PENDING | PaymentStatus.PROCESSING | PaymentStatus.FAILED:
+            return Transition(
+                change=paying,
+                concern=Concern.PAID_AFTER_CANCELLATION,
+                reason="paid after it was cancelled; it stays cancelled",
+            )
+        case PaymentStatus.REFUNDED if not _is_its_own(booking, payment):
+            return Transition(
+                concern=Concern.PAID_AFTER_CANCELLATION,
+                reason="paid again after it was cancelled and refunded; it stays cancelled",
+            )
+        case PaymentStatus.COMPLETED if not _is_its_own(booking, payment):
+            return Transition(
+                concern=Concern.PAID_TWICE, reason="another payment has paid it before"
+            )
+        case _:
+            return Transition(
+                change=_gaps(booking, payment), reason="it was paid before, and is cancelled"
+            )
 
 
 def _processing(booking: PayableBooking, payment: PaymentProcessing) -> Transition:

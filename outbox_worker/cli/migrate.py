@@ -6,6 +6,7 @@ import click
 
 from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.invocation import Invocation, standard_options
+from outbox_worker.cli.layout import wrapped
 from outbox_worker.cli.prompt import require_consent
 from outbox_worker.cli.reply import Reply
 
@@ -57,7 +58,7 @@ def command(
         data=report,
         lines=(
             *(lines or ("Nothing to do: the database is up to date.",)),
-            *(f"warning: {text}" for text in report.warnings),
+            *(line for text in report.warnings for line in wrapped(text, first="warning: ")),
         ),
         code=ExitCode.DONE,
     )

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from outbox_worker.cli.exits import ExitCode, exit_code_of
 from outbox_worker.cli.invocation import Invocation
+from outbox_worker.cli.layout import wrapped
 from outbox_worker.cli.prompt import DeclinedError
 from outbox_worker.cli.reply import Fault, Reply, fault_json, fault_lines, printable, reply_json
 from outbox_worker.cli.root import outbox
 from outbox_worker.errors import AmbiguousRefError, OutboxError, SettingsError
 from outbox_worker.redaction import mask
 
-_SETTINGS_HINT = "Set them in the environment, or in a file given with --env-file."
+_SETTINGS_HINT = "Set {them} in the environment, or in a file given with --env-file."
 
 
 def run(args: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -81,9 +82,19 @@ def _print(answer: Reply | Fault | None, *, as_json: bool) -> int:
         case Fault():
             if as_json:
                 click.echo(fault_json(answer))
-            for line in fault_lines(answer):
-                click.echo(printable(line), err=True)
+            for line in _fitting(answer):
+                click.echo(line, err=True)
     return answer.code
+
+
+def _fitting(fault: Fault) -> Iterator[str]:
+    """Its lines, which break at words on a terminal and nowhere else."""
+    for line in map(printable, fault_lines(fault)):
+        if fault.usage or not sys.stderr.isatty():
+            yield line
+        else:
+            text = line.lstrip(" -")
+            yield from wrapped(text, first=line[: len(line) - len(text)])
 
 
 def _wants_json(args: Sequence[str]) -> bool:
@@ -111,7 +122,8 @@ def _expected(error: OutboxError) -> Fault:
     hint = error.hint
     match error:
         case SettingsError(faults=faults):
-            details, hint = faults, hint or _SETTINGS_HINT
+            them = "it" if len(faults) == 1 else "them"
+            details, hint = faults, hint or _SETTINGS_HINT.format(them=them)
         case AmbiguousRefError(candidates=candidates):
             details = candidates
         case _:

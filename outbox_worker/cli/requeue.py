@@ -12,16 +12,16 @@ import click
 
 from outbox_worker.cli.bulk import paced, progress_bar, to_its_end
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import counted
+from outbox_worker.cli.layout import counted, wrapped
 from outbox_worker.cli.prompt import require_consent
-from outbox_worker.cli.reply import Reply
+from outbox_worker.cli.reply import Reply, printable
 from outbox_worker.cli.requeue_answer import Outcome, answer, exit_code, preview
 from outbox_worker.cli.since import Since
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
     from outbox_worker.operations.plan import Item, Selection
-    from outbox_worker.operations.requeue import Changed, Request, Requeued, Skipped
+    from outbox_worker.operations.requeue import Changed, Closed, Request, Requeued, Skipped
     from outbox_worker.operations.settling import Settled
     from outbox_worker.settings import SyncSettings
 
@@ -53,7 +53,7 @@ class Choice:
         """The request for the history."""
         from outbox_worker.operations.requeue import Request
 
-        return Request(actor=actor, target=str(self), reason=reason)
+        return Request(actor=actor, target=str(self), reason=reason, closes_alerts=bool(self.refs))
 
     def __str__(self) -> str:
         words = [*self.refs]
@@ -71,12 +71,14 @@ class Run:
 
     requeued: list[Requeued] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    closed: list[Closed] = field(default_factory=list)
     settled: tuple[Settled, ...] | None = None
 
     def add(self, changed: Changed) -> None:
         """Take in one slice."""
         self.requeued += changed.requeued
         self.skipped += changed.skipped
+        self.closed += changed.closed
 
 
 @click.command("requeue", short_help="Send bookings again, or for the first time.")
@@ -120,11 +122,11 @@ def command(
         database, "requeue", lambda conn: _plan(conn, choice, sync)
     )
     if dry_run:
-        return _dry(items, notes)
+        return _dry(items, notes, first_time=choice.missing)
     wanted = [item for item in items if item.skip is None]
     if wanted and not choice.refs:
         require_consent(
-            "\n".join([*preview(items), *notes]),
+            "\n".join([*preview(items, first_time=choice.missing), *notes]),
             question=f"Send {counted(len(wanted), 'booking')}?"
             if choice.missing or choice.test_mode
             else f"Send {len(wanted)} again?",
@@ -147,6 +149,7 @@ def command(
         notes=notes,
         requeued=tuple(done.requeued),
         skipped=tuple(done.skipped),
+        closed=tuple(done.closed),
         settled=done.settled,
     )
     lines = tuple(answer(outcome, chosen=len(items)))
@@ -193,7 +196,12 @@ async def _act(
             bar.advance(len(part))
     if wait and done.requeued:
         ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
-        done.settled = await wait_until_settled(conn, done.requeued, ours=ours)
+        done.settled = await wait_until_settled(conn, done.requeued, ours=ours, stalled=_stalled)
+
+
+def _stalled(why: str) -> None:
+    for line in wrapped(f"still waiting: {why}; Ctrl-C stops waiting only"):
+        click.echo(printable(line), err=True)
 
 
 async def _selection(conn: Connection, choice: Choice) -> Selection:
@@ -210,7 +218,7 @@ async def _selection(conn: Connection, choice: Choice) -> Selection:
     return Named(targets=tuple([await resolve(conn, ref) for ref in choice.refs]))
 
 
-def _dry(items: tuple[Item, ...], notes: tuple[str, ...]) -> Reply:
+def _dry(items: tuple[Item, ...], notes: tuple[str, ...], *, first_time: bool) -> Reply:
     outcome = Outcome(
         dry_run=True,
         interrupted=False,
@@ -218,6 +226,8 @@ def _dry(items: tuple[Item, ...], notes: tuple[str, ...]) -> Reply:
         notes=notes,
         requeued=(),
         skipped=(),
+        closed=(),
         settled=None,
     )
-    return Reply(data=outcome, lines=(*preview(items), *notes, "Dry run: nothing was changed."))
+    lines = (*preview(items, first_time=first_time), *notes, "Dry run: nothing was changed.")
+    return Reply(data=outcome, lines=lines)

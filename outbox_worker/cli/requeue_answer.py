@@ -11,7 +11,7 @@ from outbox_worker.cli.layout import columns, counted, day, wrapped
 
 if TYPE_CHECKING:
     from outbox_worker.operations.plan import Item
-    from outbox_worker.operations.requeue import Requeued, Skipped
+    from outbox_worker.operations.requeue import Closed, Requeued, Skipped
     from outbox_worker.operations.settling import Settled
 
 #: A longer list is cut in the preview and in the answer; --json has all of it.
@@ -25,6 +25,7 @@ class Outcome:
     Args:
         plan: What was chosen, in a dry run alone.
         notes: What keeps it from having the effect that was meant, such as test mode.
+        closed: Alerts about the named bookings that were closed.
         settled: What became of each, with --wait alone.
     """
 
@@ -34,11 +35,13 @@ class Outcome:
     notes: tuple[str, ...]
     requeued: tuple[Requeued, ...]
     skipped: tuple[Skipped, ...]
+    closed: tuple[Closed, ...]
     settled: tuple[Settled, ...] | None
 
 
-def preview(items: Sequence[Item]) -> Iterator[str]:
-    """Lines that show what would be sent again, and what would be left alone and why."""
+def preview(items: Sequence[Item], *, first_time: bool = False) -> Iterator[str]:
+    """Lines that show what would be sent (again), and what would be left alone and why."""
+    heading = "To be sent" if first_time else "To be sent again"
     wanted = [item for item in items if item.skip is None]
     if wanted:
         rows = [("REF", "CHECK-IN", "STATE", "LAST ERROR")]
@@ -51,11 +54,11 @@ def preview(items: Sequence[Item]) -> Iterator[str]:
             )
             for item in wanted[:_SHOWN]
         ]
-        yield f"To be sent again: {len(wanted)}"
+        yield f"{heading}: {len(wanted)}"
         yield from columns(rows, indent="  ")
         yield from _more(len(wanted))
     else:
-        yield "To be sent again: nothing"
+        yield f"{heading}: nothing"
     yield from _skipped([(item.name, item.skip) for item in items if item.skip is not None])
 
 
@@ -75,7 +78,7 @@ def exit_code(outcome: Outcome) -> ExitCode:
     """How it went, in one number."""
     if outcome.interrupted:
         return ExitCode.INTERRUPTED
-    if not outcome.requeued:
+    if not outcome.requeued and not outcome.closed:
         return ExitCode.UNCHANGED
     if outcome.settled is not None:
         synced = sum(each.state == "synced" for each in outcome.settled)
@@ -83,12 +86,16 @@ def exit_code(outcome: Outcome) -> ExitCode:
             return ExitCode.FAILED
         if synced < len(outcome.settled):
             return ExitCode.PARTLY
-    return ExitCode.PARTLY if outcome.skipped else ExitCode.DONE
+    changed = {each.name for each in outcome.closed}
+    left = any(each.name not in changed for each in outcome.skipped)
+    return ExitCode.PARTLY if left else ExitCode.DONE
 
 
 def answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
     """Lines about what was done; ``chosen``: how many subjects the plan had."""
     yield from _skipped([(each.name, each.reason) for each in outcome.skipped])
+    if outcome.closed:
+        yield f"{counted(len(outcome.closed), 'alert')} closed."
     if outcome.settled is not None:
         yield from _results(outcome.settled)
     elif outcome.requeued:
@@ -101,9 +108,9 @@ def answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
         yield "next: the same command goes on with what is left"
     elif outcome.interrupted:
         yield "Interrupted: what becomes of it was not waited for."
-    elif not outcome.requeued:
+    elif not outcome.requeued and not outcome.closed:
         yield "Nothing changed."
-    elif outcome.settled is None:
+    elif outcome.requeued and outcome.settled is None:
         yield from outcome.notes
         yield f"next: outbox show {_word(outcome.requeued[0])}"
 
@@ -118,6 +125,9 @@ def _results(settled: Sequence[Settled]) -> Iterator[str]:
     synced = [each for each in settled if each.state == "synced"]
     others = [each for each in settled if each.state != "synced"]
     for each in synced[:_SHOWN]:
+        if each.tested:
+            yield f"{each.name}  tested, nothing was sent (GUESTLY_TEST_MODE=true)"
+            continue
         held = f", reservation {each.reservation_id}" if each.reservation_id else ""
         yield f"{each.name}  synced{held}"
     yield from _more(len(synced))
@@ -127,4 +137,6 @@ def _results(settled: Sequence[Settled]) -> Iterator[str]:
         yield from wrapped(why, first=f"{each.name}  {each.state}: ", rest="  ")
     yield from _more(len(others))
     if len(settled) > 1:
-        yield f"{len(synced)} synced, {len(others)} not."
+        tested = sum(each.tested for each in synced)
+        parts = [(len(synced) - tested, "synced"), (tested, "only tested"), (len(others), "not")]
+        yield f"{', '.join(f'{n} {what}' for n, what in parts if n or what != 'only tested')}."

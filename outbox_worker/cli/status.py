@@ -13,7 +13,7 @@ from outbox_worker.cli.layout import columns, counted, day, moment, span, wrappe
 from outbox_worker.cli.reply import Reply
 
 if TYPE_CHECKING:
-    from outbox_worker.operations.status import DestinationCounts, Status
+    from outbox_worker.operations.status import DestinationCounts, OpenAlert, Status
 
 
 @click.command("status", short_help="Whether a person is needed, and what is owed.")
@@ -95,10 +95,22 @@ def _needs(status: Status) -> Iterator[str]:
         for alert in status.open_alerts:
             about = f" about {alert.booking}" if alert.booking else ""
             yield f"    {alert.kind}{about}, since {moment(alert.first_seen_at)}"
+            yield from wrapped(_fix(alert), first="      fix: ")
         yield from _more(status.open_alerts_total, len(status.open_alerts))
     if any("no worker" in need for need in status.needs):
         yield "  work is due and no worker is running"
         yield "    fix: outbox worker run"
+
+
+def _fix(alert: OpenAlert) -> str:
+    from outbox_worker.alerts.alert import AlertKind
+    from outbox_worker.alerts.shown import token
+
+    if alert.kind is AlertKind.MISCONFIGURED:
+        code = f" ({alert.code})" if alert.code else ""
+        return f"correct GUESTLY_API_KEY / GUESTLY_API_URL{code} and restart the worker"
+    ref = (token(alert.booking) if alert.booking else None) or alert.booking_id
+    return f"outbox show {ref}" if ref else "look the event up in Stripe"
 
 
 def _parked(status: Status) -> Iterator[str]:

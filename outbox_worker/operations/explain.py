@@ -8,9 +8,10 @@ from typing import assert_never
 
 from outbox_worker.alerts import shown
 from outbox_worker.bookings.booking import BookingStatus, PaymentStatus
+from outbox_worker.operations.explain_alert import MEANINGS
 from outbox_worker.operations.fleet import DISABLED, Fleet
 from outbox_worker.operations.refs import Subject
-from outbox_worker.operations.timeline import BookingFacts, DeliveryFacts, Timeline
+from outbox_worker.operations.timeline import AlertFacts, BookingFacts, DeliveryFacts, Timeline
 from outbox_worker.outbox.delivery import Destination, State
 from outbox_worker.pms.port import Mode
 
@@ -80,10 +81,15 @@ def explain(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> Explanation
         return Explanation(headline=said.headline, why=said.why, steps=said.steps)
     booking = timeline.booking
     said = _booking(timeline, fleet, as_wanted=as_wanted)
+    guest_sees = "" if booking is None else _guest_sees(booking)
+    alert = next((each for each in timeline.alerts if each.kind in MEANINGS), None)
+    if alert is not None:
+        said = _with_alert(said, alert, timeline)
+        guest_sees = MEANINGS[alert.kind].guest_sees or guest_sees
     return Explanation(
         headline=said.headline,
         why=said.why,
-        guest_sees="" if booking is None else _guest_sees(booking),
+        guest_sees=guest_sees,
         risk=_risk(timeline),
         arrival_in=None if booking is None else _arrival_in(booking, fleet.now),
         steps=said.steps,
@@ -106,6 +112,8 @@ def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
     if delivery is None:
         return _never_requested(timeline)
     error = _error(delivery)
+    if delivery.misconfigured and delivery.state in {State.WAITING, State.RETRYING}:
+        return _misconfigured(timeline, fleet, error)
     match delivery.state:
         case State.SYNCED:
             return _synced(timeline, fleet, as_wanted=as_wanted)
@@ -135,6 +143,37 @@ def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
             return _given_up(timeline, delivery, fleet)
         case _:
             assert_never(delivery.state)
+
+
+def _with_alert(said: _Said, alert: AlertFacts, timeline: Timeline) -> _Said:
+    """The alert first: it is what a person is waited for."""
+    meaning = MEANINGS[alert.kind]
+    found = f"{alert.message or meaning.why} (alert {alert.id}, {alert.kind})"
+    return _Said(
+        headline=f"{meaning.headline} {said.headline}",
+        why=f"{found}; {said.why}" if said.why else found,
+        steps=(
+            Step(text=meaning.act),
+            *said.steps,
+            Step(
+                text="Once it is dealt with, close the alert:",
+                command=f"outbox requeue {handle(timeline)}",
+            ),
+        ),
+    )
+
+
+def _misconfigured(timeline: Timeline, fleet: Fleet, error: str) -> _Said:
+    return _Said(
+        headline=f"{_not_there(timeline)} Guestly refuses our key or address. It waits, and nothing"
+        " is lost.",
+        why=error,
+        steps=(
+            Step(text="Correct GUESTLY_API_KEY or GUESTLY_API_URL and restart the worker."),
+            *_worker(fleet),
+            Step(text="Then try at once:", command=f"outbox requeue {handle(timeline)} --wait"),
+        ),
+    )
 
 
 def _given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> _Said:

@@ -182,7 +182,7 @@ async def check_listings(
                     "title": title.replace("\0", "")[:_LONGEST],
                 },
             )
-        others = [slug for slug in shared[row.listing_id] if slug != row.slug]
+        others = [slug for slug in shared.get(row.listing_id, ()) if slug != row.slug]
         if fault_found is None and not row.known:
             fault_found = "the site has no property with this slug"
         elif fault_found is None and others:
@@ -212,9 +212,10 @@ async def _ask(pms: Pms, listing_id: str) -> tuple[str | None, str | None]:
 
 
 def _slugs_by_listing(rows: Sequence[ListingRow]) -> dict[str, list[str]]:
+    """Properties by their listing; a slug that the site does not have is none."""
     slugs: dict[str, list[str]] = {}
     for row in rows:
-        if row.listing_id is not None:
+        if row.listing_id is not None and row.known:
             slugs.setdefault(row.listing_id, []).append(row.slug)
     return slugs
 

@@ -5,7 +5,7 @@ Lock order: bookings, deliveries, alerts, the alerts' own deliveries; each by id
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from psycopg import errors as pg
@@ -15,6 +15,7 @@ from outbox_worker.alerts.alert import AlertId
 from outbox_worker.bookings import store as booking_store
 from outbox_worker.database import Connection
 from outbox_worker.operations.actions import record_action
+from outbox_worker.operations.explain_alert import MEANINGS
 from outbox_worker.operations.plan import Item
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, Destination
@@ -37,11 +38,14 @@ class Request:
     Args:
         target: As it was typed.
         reason: In the operator's words.
+        closes_alerts: Whether the open payment alerts about the bookings are closed, too: each
+            booking was named by a person, who has looked at it.
     """
 
     actor: str
     target: str
     reason: str | None
+    closes_alerts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +66,26 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """What one slice did."""
+class Closed:
+    """An alert that was closed, and the subject that it was about."""
 
-    requeued: tuple[Requeued, ...]
-    skipped: tuple[Skipped, ...]
+    name: str
+    alert_id: AlertId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What one slice did; a subject that was left alone may have had alerts to close."""
+
+    requeued: tuple[Requeued, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    closed: tuple[Closed, ...] = ()
 
     def __add__(self, other: Changed) -> Changed:
         return Changed(
-            requeued=self.requeued + other.requeued, skipped=self.skipped + other.skipped
+            requeued=self.requeued + other.requeued,
+            skipped=self.skipped + other.skipped,
+            closed=self.closed + other.closed,
         )
 
 
@@ -83,19 +98,20 @@ async def apply(conn: Connection, items: Sequence[Item], request: Request) -> Ch
     Args:
         conn: In autocommit mode; one transaction for all items, and one more for alerts' own
             deliveries, which come after their alerts in the lock order.
-        items: A slice of a plan; those with a reason to be skipped are reported, not touched.
+        items: A slice of a plan; those with a reason to be skipped are reported, not asked for.
         request: For the history.
     """
-    wanted = [item for item in items if item.skip is None]
-    changed = Changed(
-        requeued=(),
-        skipped=tuple(Skipped(name=i.name, reason=i.skip) for i in items if i.skip is not None),
-    )
+    touched: list[Item] = []
+    left: list[Item] = []
+    for item in items:
+        closes = request.closes_alerts and item.booking_id is not None
+        (touched if item.skip is None or closes else left).append(item)
+    changed = Changed(skipped=tuple(_left_alone(item) for item in left))
     for alerts_own in (False, True):
-        group = [item for item in wanted if (item.destination in _ALERTS_OWN) is alerts_own]
+        group = [item for item in touched if (item.destination in _ALERTS_OWN) is alerts_own]
         if group:
             changed += await _apply_or_split(conn, group, request, alerts_own=alerts_own)
-    if changed.requeued:
+    if changed.requeued or changed.closed:
         await outbox_store.notify(conn)
     return changed
 
@@ -106,40 +122,45 @@ async def _apply_or_split(
     """Change all items in one transaction; where somebody holds a lock, each in its own."""
     try:
         async with conn.transaction():
-            done = await _apply(conn, items, request, alerts_own=alerts_own)
+            done, closed = await _apply(conn, items, request, alerts_own=alerts_own)
     except pg.LockNotAvailable:
         if len(items) == 1:
-            return Changed(requeued=(), skipped=(Skipped(name=items[0].name, reason=_LOCKED),))
-        changed = Changed(requeued=(), skipped=())
+            return Changed(skipped=(Skipped(name=items[0].name, reason=_LOCKED),))
+        changed = Changed()
         for item in items:
             changed += await _apply_or_split(conn, [item], request, alerts_own=alerts_own)
         return changed
     by_name = {each.name: each for each in done.values()}
-    names = [item.name for item in items]
     return Changed(
-        requeued=tuple(by_name[name] for name in names if name in by_name),
-        skipped=tuple(
-            Skipped(name=name, reason=_CHANGED_MEANWHILE) for name in names if name not in by_name
-        ),
+        requeued=tuple(by_name[item.name] for item in items if item.name in by_name),
+        skipped=tuple(_left_alone(item) for item in items if item.name not in by_name),
+        closed=closed,
     )
+
+
+def _left_alone(item: Item) -> Skipped:
+    return Skipped(name=item.name, reason=item.skip or _CHANGED_MEANWHILE)
 
 
 async def _apply(
     conn: Connection, items: Sequence[Item], request: Request, *, alerts_own: bool
-) -> dict[DeliveryId, Requeued]:
+) -> tuple[dict[DeliveryId, Requeued], tuple[Closed, ...]]:
     bookings = sorted(item.booking_id for item in items if item.booking_id is not None)
     await booking_store.begin_ours(conn, _ORIGIN)
     if alerts_own:
         await alert_store.lock(conn, ids=[AlertId(int(item.key)) for item in items])
     else:
         await booking_store.lock(conn, bookings)
-    again = [item for item in items if item.delivery_id is not None]
-    first = [item for item in items if item.delivery_id is None]
+    wanted = [item for item in items if item.skip is None]
+    again = [item for item in wanted if item.delivery_id is not None]
+    first = [item for item in wanted if item.delivery_id is None]
     done = await _ask_again(conn, again, request) | await _ask_first(conn, first, request)
-    if done:
-        if not alerts_own:
-            await alert_store.heal(conn, done, channels=_CHANNELS)
+    closed: tuple[Closed, ...] = ()
+    if not alerts_own:
+        closed = await _close_alerts(conn, items, done, request)
+        if done:
             await booking_store.mirror(conn, bookings)
+    if done:
         await record_action(
             conn,
             actor=request.actor,
@@ -149,7 +170,38 @@ async def _apply(
             deliveries=sorted(done),
             reason=request.reason,
         )
-    return done
+    return done, closed
+
+
+async def _close_alerts(
+    conn: Connection, items: Sequence[Item], done: Iterable[DeliveryId], request: Request
+) -> tuple[Closed, ...]:
+    """Heal what is asked for again; close what only a person can call dealt with."""
+    by_booking = {item.booking_id: item for item in items if item.booking_id is not None}
+    about = (
+        await alert_store.open_about(conn, sorted(by_booking), MEANINGS)
+        if request.closes_alerts
+        else {}
+    )
+    held = await alert_store.lock(conn, ids=about, deliveries=done)
+    await alert_store.heal(conn, done, channels=_CHANNELS)
+    # told only of those that this transaction closes; `heal` may have closed one of them already
+    closed = [alert_id for alert_id in sorted(about) if alert_id in held]
+    await alert_store.close(conn, closed, channels=_CHANNELS)
+    if closed:
+        concerned = {by_booking[about[alert_id]].delivery_id for alert_id in closed}
+        await record_action(
+            conn,
+            actor=request.actor,
+            action="close alert",
+            target=request.target,
+            affected=len(closed),
+            deliveries=sorted(each for each in concerned if each is not None),
+            reason=request.reason,
+        )
+    return tuple(
+        Closed(name=by_booking[about[alert_id]].name, alert_id=alert_id) for alert_id in closed
+    )
 
 
 async def _ask_again(

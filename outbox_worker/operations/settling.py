@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -18,6 +18,8 @@ from outbox_worker.sql import query
 #: Nothing more happens to the request soon, or by itself.
 _AT_REST = frozenset({State.FAILED, State.REJECTED, State.DISCARDED, State.HELD})
 _LOOK_EVERY = timedelta(seconds=0.2)
+#: Without progress for so long, the reason is told.
+_STALLED = timedelta(seconds=5)
 #: A worker that is being restarted is waited for so long.
 _WORKER_PATIENCE = timedelta(seconds=10)
 
@@ -30,6 +32,7 @@ class Settled:
         state: ``synced`` when this request was fulfilled, whatever was asked for since.
         reservation_id: What the PMS is known to hold now.
         error_code, error: The last error; None when it was fulfilled.
+        tested: Whether it was fulfilled by test mode, which sends nothing.
         note: Why the wait ended before it was settled; None: it is.
     """
 
@@ -38,11 +41,17 @@ class Settled:
     reservation_id: str | None
     error_code: str | None
     error: str | None
+    tested: bool
     note: str | None
 
 
 async def wait_until_settled(
-    conn: Connection, requeued: Sequence[Requeued], *, ours: SyncMode
+    conn: Connection,
+    requeued: Sequence[Requeued],
+    *,
+    ours: SyncMode,
+    stalled: Callable[[str], None] | None = None,
+    stalled_after: timedelta = _STALLED,
 ) -> tuple[Settled, ...]:
     """Look again and again until every request is fulfilled, given up, or cannot go on.
 
@@ -50,11 +59,14 @@ async def wait_until_settled(
         conn: In autocommit mode.
         requeued: What to wait for.
         ours: What our own environment says of the sync; used while no worker is running.
+        stalled: Told why it takes so long, once for each reason.
+        stalled_after: So long without one more that is settled.
 
     Returns:
         One for each, in the same order.
     """
     alone_since: float | None = None
+    progressed_at, known, told = time.monotonic(), 0, ""
     while True:
         fleet = await read_fleet(conn, ours)
         seen = await _look(conn, requeued, fleet)
@@ -67,7 +79,24 @@ async def wait_until_settled(
                 each if _is_settled(each) else replace(each, note="no worker is running")
                 for each in seen
             )
+        waiting = [each for each in seen if not _is_settled(each)]
+        if len(seen) - len(waiting) > known:
+            progressed_at, known = time.monotonic(), len(seen) - len(waiting)
+        why = _why(waiting[0], fleet)
+        late = time.monotonic() - progressed_at >= stalled_after.total_seconds()
+        if late and stalled is not None and why != told:
+            stalled(why)
+            told = why
         await asyncio.sleep(_LOOK_EVERY.total_seconds())
+
+
+def _why(waiting: Settled, fleet: Fleet) -> str:
+    """What the first of those that are waited for waits for."""
+    if not fleet.workers:
+        return "no worker is running"
+    if waiting.error_code is None:
+        return f"{waiting.name} is {waiting.state}"
+    return f"{waiting.error or 'no details'} ({waiting.error_code})"
 
 
 def _is_settled(each: Settled) -> bool:
@@ -87,7 +116,7 @@ def _settled(requeued: Requeued, row: Row | None, fleet: Fleet) -> Settled:
         # pruned, which happens to nothing that is owed
         return Settled(
             name=requeued.name, state=State.SYNCED, reservation_id=None,
-            error_code=None, error=None, note=None,
+            error_code=None, error=None, tested=False, note=None,
         )  # fmt: skip
     destination = Destination(row["destination"])
     done = row["delivered"] >= requeued.version
@@ -99,5 +128,6 @@ def _settled(requeued: Requeued, row: Row | None, fleet: Fleet) -> Settled:
         reservation_id=row["reservation_id"],
         error_code=None if done else row["last_error_code"],
         error=None if done else row["last_error"],
+        tested=done and row["tested"],
         note=fleet.closed.get(destination) if state is State.HELD else None,
     )

@@ -100,11 +100,18 @@ class WaitingEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAlert:
-    """An incident that no delivery stands for, such as a wrong amount."""
+    """An incident that no delivery stands for, such as a wrong amount.
+
+    Args:
+        booking: Its reference.
+        code: Error code that it is about; None: it is about something else.
+    """
 
     id: int
     kind: AlertKind
     booking: str | None
+    booking_id: UUID | None
+    code: str | None
     first_seen_at: datetime
     mails: int
 
@@ -172,16 +179,7 @@ async def read_status(conn: Connection, ours: SyncMode) -> Status:
         missing_total=_total(missing),
         waiting_events=waiting_events,
         waiting_events_total=_total(events),
-        open_alerts=tuple(
-            OpenAlert(
-                id=row["id"],
-                kind=AlertKind(row["kind"]),
-                booking=row["booking_reference"],
-                first_seen_at=row["first_seen_at"],
-                mails=row["mails"],
-            )
-            for row in alerts
-        ),
+        open_alerts=tuple(_open_alert(row) for row in alerts),
         open_alerts_total=_total(alerts),
         tested=tested,
         warnings=await _warnings(conn),
@@ -275,6 +273,18 @@ def _parked(row: Row) -> Parked:
         error_code=row["last_error_code"],
         failed_at=row["failed_at"],
         due_at=row["due_at"],
+    )
+
+
+def _open_alert(row: Row) -> OpenAlert:
+    return OpenAlert(
+        id=row["id"],
+        kind=AlertKind(row["kind"]),
+        booking=row["booking_reference"],
+        booking_id=row["booking_id"],
+        code=row["code"],
+        first_seen_at=row["first_seen_at"],
+        mails=row["mails"],
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from outbox_worker.alerts.alert import AlertKind
 from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
 from outbox_worker.database import Connection, Row
 from outbox_worker.errors import DecodeError
@@ -17,6 +18,7 @@ from outbox_worker.operations.fleet import Fleet
 from outbox_worker.operations.refs import Subject, Target
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.outbox.delivery import DeliveryId, Destination, State, state_of
+from outbox_worker.outbox.outcome import AttemptOutcome
 from outbox_worker.pms.port import Mode, PmsName
 from outbox_worker.sql import query
 
@@ -70,7 +72,11 @@ class ReservationFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFacts:
-    """The outbox row, and the word for its state."""
+    """The outbox row, and the word for its state.
+
+    Args:
+        misconfigured: Whether the last attempt met a PMS that refuses our key or address.
+    """
 
     id: DeliveryId
     destination: Destination
@@ -90,6 +96,16 @@ class DeliveryFacts:
     error: str | None
     requested_at: datetime
     delivered_at: datetime | None
+    misconfigured: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFacts:
+    """An open alert about the subject; ``message``: the words of whoever reported it."""
+
+    id: int
+    kind: AlertKind
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +146,7 @@ class Timeline:
         reservations: Live ones first.
         delivery: None: never requested.
         entries: Oldest first.
+        alerts: Those that are open.
     """
 
     target: Target
@@ -138,6 +155,7 @@ class Timeline:
     reservations: tuple[ReservationFacts, ...]
     delivery: DeliveryFacts | None
     entries: tuple[Entry, ...]
+    alerts: tuple[AlertFacts, ...] = ()
 
 
 async def read_timeline(conn: Connection, target: Target, fleet: Fleet) -> Timeline:
@@ -159,12 +177,17 @@ async def read_timeline(conn: Connection, target: Target, fleet: Fleet) -> Timel
         "payment_intent_id": None if booking is None else booking.payment_intent_id or None,
     }
     events = await _rows(conn, "timeline_events", about)
+    attempts = await _rows(conn, "timeline_attempts", about)
+    if delivery is not None and attempts:
+        refused = attempts[-1]["outcome"] == AttemptOutcome.MISCONFIGURED
+        delivery = replace(delivery, misconfigured=refused)
+    alerts = await _rows(conn, "timeline_alerts", about)
     entries = [
         *_booking_entries(booking),
         *_event_entries(events),
         *_request_entries(await _rows(conn, "timeline_requests", about)),
-        *_attempt_entries(await _rows(conn, "timeline_attempts", about)),
-        *_alert_entries(await _rows(conn, "timeline_alerts", about)),
+        *_attempt_entries(attempts),
+        *_alert_entries(alerts),
         *_action_entries(await _rows(conn, "timeline_actions", about)),
     ]
     order = list(EntryKind)
@@ -185,6 +208,11 @@ async def read_timeline(conn: Connection, target: Target, fleet: Fleet) -> Timel
         ),
         delivery=delivery,
         entries=tuple(sorted(entries, key=lambda entry: (entry.at, order.index(entry.kind)))),
+        alerts=tuple(
+            AlertFacts(id=row["id"], kind=AlertKind(row["kind"]), message=row["message"])
+            for row in alerts
+            if row["resolved_at"] is None
+        ),
     )
 
 
@@ -298,7 +326,9 @@ def _attempt_entries(rows: list[Row]) -> Iterator[Entry]:
     for row in rows:
         code = f" {row['error_code']}" if row["error_code"] else ""
         error = f": {row['error']}" if row["error"] else ""
-        text = f"attempt {row['number']} of round {row['round']} {row['outcome']}{code}{error}"
+        # "held" is also a state of deliveries, which means the opposite
+        outcome = "done" if row["outcome"] == AttemptOutcome.HELD else row["outcome"]
+        text = f"attempt {row['number']} of round {row['round']} {outcome}{code}{error}"
         took = row["finished_at"] - row["started_at"]
         yield Entry(at=row["started_at"], kind=EntryKind.ATTEMPT, text=text, took=took)
 

@@ -78,6 +78,20 @@ where a.id = any (%(ids)s::bigint[]) and a.resolved_at is null
   and not exists (select from outbox.alert_delivery x where x.alert_id = a.id and x.healed_at is null)
 returning a.id
 
+-- name: alert_close
+with healed as (
+  update outbox.alert_delivery x set healed_at = now() where x.alert_id = any (%(ids)s::bigint[]) and x.healed_at is null)
+update outbox.alert a set resolved_at = now()
+where a.id = any (%(ids)s::bigint[]) and a.resolved_at is null
+returning a.id
+
+-- name: alert_open_about
+-- Open alerts of these kinds about these bookings.
+select a.id, a.booking_id
+from outbox.alert a
+where a.resolved_at is null and a.booking_id = any (%(bookings)s::uuid[]) and a.kind = any (%(kinds)s::text[])
+order by a.id
+
 -- name: alert_plan_mail
 -- Chooses which deliveries the next mail names. The mail before may be out although nobody said so (certain is false):
 -- then its choice stands, or the repetition would be another mail under the same Message-ID.

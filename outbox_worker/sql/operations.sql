@@ -82,7 +82,7 @@ select a.round, a.number, a.version, a.worker, a.started_at, a.finished_at, a.ou
 from outbox.attempt a where a.delivery_id = %(id)s order by a.started_at, a.fence
 
 -- name: timeline_alerts
-select a.id, a.kind, a.first_seen_at, a.mails, a.mailed_at, a.resolved_at
+select a.id, a.kind, a.first_seen_at, a.mails, a.mailed_at, a.resolved_at, a.facts ->> 'message' as message
 from outbox.alert a
 where a.booking_id = %(booking_id)s::uuid
    or a.id in (select x.alert_id from outbox.alert_delivery x where x.delivery_id = %(id)s::bigint)
@@ -164,8 +164,10 @@ select d.id, d.key, d.requested from outbox.delivery d where d.destination = 'gu
 
 -- name: requeue_progress
 select d.id, d.destination, d.requested, d.delivered, d.due_at, d.failed_at, d.discarded_at, d.uncertain_at, d.attempts, d.lease_until,
-       d.last_error_code, d.last_error, r.reservation_id, now() as now
+       d.last_error_code, d.last_error, r.reservation_id, coalesce(t.tested, false) as tested, now() as now
 from outbox.delivery d
+left join lateral (
+  select a.outcome = 'test' as tested from outbox.attempt a where a.delivery_id = d.id order by a.started_at desc, a.fence desc limit 1) t on true
 left join lateral (
   select o.reservation_id from outbox.reservation o
   where o.booking_id = case when d.destination = 'guestly' and d.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then d.key::uuid end

@@ -86,7 +86,7 @@ limit %(limit)s
 
 -- name: list_open_alerts
 -- Those that no state of a delivery shows: an incident that names one is counted there.
-select a.id, a.kind, a.first_seen_at, a.last_seen_at, a.mails, b.booking_reference, count(*) over () as total
+select a.id, a.kind, a.first_seen_at, a.last_seen_at, a.mails, a.booking_id, a.facts ->> 'code' as code, b.booking_reference, count(*) over () as total
 from outbox.alert a
 left join public.bookings b on b.id = a.booking_id
 where a.resolved_at is null and a.kind <> all (%(shown)s::text[]) and a.last_seen_at > now() - %(recent)s::interval

@@ -99,6 +99,7 @@ async def test_a_command_needs_only_the_settings_that_it_uses(database_url: str)
         (("requeue", "LA-1", "--failed"), "Give REFs, or one of"),
         (("requeue", "--missing", "--error", "x"), "go with --failed"),
         (("requeue", "--failed", "--since", "later"), "is no time"),
+        (("listings", "set", "sea-loft", " "), "LISTING_ID is empty"),
         (("migrate", "--rollback", "--dry-run"), "stands alone"),
         (("--env-file", "/nowhere/at/all", "status"), "does not exist"),
     ],
@@ -208,6 +209,26 @@ async def test_what_keeps_a_request_from_its_effect_is_said(
     assert "note: test mode is on (GUESTLY_TEST_MODE=true)" in test.out
 
 
+async def test_0_when_an_alert_about_a_named_booking_is_closed(
+    conn: Connection, database_url: str
+) -> None:
+    booking = await insert_booking(conn, booking_reference="LA-1", status="pending")
+    await conn.execute(
+        "insert into outbox.alert (kind, fingerprint, booking_id) values ('paid_twice', 'x', %s)",
+        [booking],
+    )
+
+    shown = await run(database_url, "show", "LA-1")
+    asked = await run(database_url, "status")
+    closed = await run(database_url, "requeue", "LA-1")
+
+    assert "It was paid twice" in shown.out
+    assert "fix: outbox show LA-1" in asked.out
+    assert closed.code == 0
+    assert "1 alert closed." in closed.out
+    assert (await run(database_url, "requeue", "LA-1")).code == 7
+
+
 async def test_1_on_a_database_that_is_not_migrated(empty_database_url: str) -> None:
     ended = await run(empty_database_url, "status")
 
@@ -236,6 +257,12 @@ async def test_migrating_is_idempotent_and_says_what_it_did(empty_database_url: 
     assert planned.data()["pending"] == first.data()["applied"] != []
     assert (first.code, second.code) == (0, 0)
     assert second.out == "Nothing to do: the database is up to date.\n"
+    trigger = ("migrate", "--with-booking-trigger")
+    for arguments, became in (
+        (("--dry-run",), "would create {}"), ((), "{} created"), ((), "{} already there"),
+    ):  # fmt: skip
+        said = (await run(empty_database_url, *trigger, *arguments)).out
+        assert said == became.format("trigger outbox_booking_changed on public.bookings") + "\n"
     undone = await run(empty_database_url, "migrate", "--rollback", "--yes", "--json")
     assert undone.code == 0
     assert set(undone.data()["rolled_back"]) == set(first.data()["applied"])

@@ -38,7 +38,7 @@ async def test_a_bulk_action_shows_its_list_and_asks(conn: Connection, database_
     code, text = await asyncio.to_thread(declined)
 
     assert code == 3
-    assert "To be sent again: 2" in text
+    assert "To be sent: 2" in text
     assert "LA-000" in text
     assert "error: declined, nothing was changed." in text
     assert await requested(conn) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from outbox_worker import __version__
 from outbox_worker.database import Connection, connect
 from tests.support_receiver import environment, receiver_process
 from tests.support_stripe import (
@@ -66,6 +67,33 @@ def test_it_refuses_to_start_and_names_every_fault_at_once_but_no_value() -> Non
 def test_it_tells_how_it_is_used_and_refuses_what_it_does_not_know() -> None:
     assert "STRIPE_WEBHOOK_SECRET" in started({}, "--help").stdout
     assert started({}, "--port", "1").returncode == 2
+    assert started({}, "--version").stdout == f"webhook-receiver {__version__}\n"
+
+
+def test_settings_come_from_a_file_too_and_the_environment_wins(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        given = environment("postgresql://127.0.0.1:1/none", RECEIVER_ADDRESS=address)
+        file = tmp_path / "settings.env"
+        lines = [f"{name}={value}" for name, value in given.items() if name != "PATH"]
+        file.write_text("\n".join(lines), encoding="utf-8")
+
+        read = started({}, "--env-file", str(file))
+        overridden = started({"RECEIVER_ADDRESS": "here"}, "--env-file", str(file))
+
+    assert (read.returncode, address in read.stdout) == (1, True)
+    assert (overridden.returncode, "RECEIVER_ADDRESS" in overridden.stderr) == (2, True)
+
+
+def test_a_file_that_cannot_be_used_is_told_without_its_content(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    missing = started({}, "--env-file", str(file))
+    file.write_text(f"{SECRET}\n", encoding="utf-8")
+    wrong = started({}, "--env-file", str(file))
+
+    assert (missing.returncode, "FileNotFoundError" in missing.stderr) == (2, True)
+    assert (wrong.returncode, "line 1" in wrong.stderr) == (2, True)
+    assert SECRET not in wrong.stderr
 
 
 def test_an_address_that_is_taken_is_told() -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from psycopg.rows import dict_row
 
+from outbox_worker.alerts import store as alerts
 from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert
 from outbox_worker.database import Connection
 from outbox_worker.handlers.effect import (
@@ -275,6 +277,26 @@ async def test_requeueing_failed_bookings_locks_in_order(
     changed = await requeue.apply(recording, items, REQUEST)
 
     assert len(changed.requeued) == 2
+    assert recording.order == tuple(Rank)
+    assert recording.faults == []
+
+
+async def test_requeueing_a_named_booking_closes_its_alerts_in_order(
+    conn: Connection, recording: Recording
+) -> None:
+    await fail_bookings(conn)
+    items = await plan.plan(conn, plan.Failed(), view=VIEW)
+    async with conn.transaction():
+        for item in items:
+            alert = NewAlert(
+                kind=AlertKind.PAID_TWICE, fingerprint=item.key, booking_id=item.booking_id
+            )
+            await alerts.raise_alert(conn, alert, channels=[Destination.EMAIL])
+    named = replace(REQUEST, closes_alerts=True)
+
+    changed = await requeue.apply(recording, items, named)
+
+    assert len(changed.closed) == 2
     assert recording.order == tuple(Rank)
     assert recording.faults == []
 

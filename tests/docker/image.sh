@@ -33,6 +33,13 @@ awk -v own="$root" '$3 ~ /^\// && index($3, own) != 1 { print $3 } $1 ~ /^\/lib.
     cp -L "$library" "$root/files$library"
   done
 
+if [ ! -d /usr/share/zoneinfo ]; then
+  echo "the time zones of this machine are needed to build the stand-in image (Debian: apt-get install tzdata)" >&2
+  exit 2
+fi
+mkdir -p "$root/files/usr/share"
+cp -RL /usr/share/zoneinfo "$root/files/usr/share/zoneinfo"
+
 cp "$busybox" "$root/files/bin/busybox"
 for name in $("$busybox" --list); do
   [ "$name" = busybox ] || ln -s busybox "$root/files/bin/$name" # a link to itself would never end
@@ -60,4 +67,4 @@ chmod 755 "$root/files/entrypoint.sh"
 chmod 1777 "$root/files/tmp"
 tar -C "$root/files" --owner=70 --group=70 -c . | docker import \
   -c 'ENTRYPOINT ["/entrypoint.sh"]' -c 'CMD ["postgres"]' -c 'USER postgres' -c 'EXPOSE 5432' \
-  -c 'ENV PATH=/usr/local/bin:/bin LD_LIBRARY_PATH=/usr/local/lib' - "$image" >/dev/null
+  -c 'ENV TZ=Etc/UTC PATH=/usr/local/bin:/bin LD_LIBRARY_PATH=/usr/local/lib' - "$image" >/dev/null

@@ -48,6 +48,24 @@ async def test_a_statement_that_took_too_long_is_a_refused_statement(conn: Conne
     assert not isinstance(caught.value, DatabaseUnreachableError)
 
 
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("select b.infants from public.bookings b", "public.bookings"),
+        ("update public.properties set infants = 1", "public.properties"),
+    ],
+)
+async def test_a_missing_column_of_the_site_is_named_with_its_table(
+    conn: Connection, statement: str, table: str
+) -> None:
+    await conn.execute("alter table bookings drop column infants cascade")
+
+    with pytest.raises(SchemaError) as caught, translated():
+        await conn.execute(statement)
+
+    assert caught.value.hint.startswith(f"Add column infants to {table}")
+
+
 async def test_a_missing_table_asks_for_the_migrations(empty_database_url: str) -> None:
     with pytest.raises(SchemaError) as caught:
         async with connection(empty_database_url, application_name="test") as empty:

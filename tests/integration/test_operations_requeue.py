@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import psycopg
 
+from outbox_worker.alerts import store as alerts
+from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.bookings import store as bookings
 from outbox_worker.database import Connection, connect
+from outbox_worker.operations.fleet import SyncMode
 from outbox_worker.operations.plan import (
     Failed,
     Missing,
@@ -17,7 +21,8 @@ from outbox_worker.operations.plan import (
     plan,
 )
 from outbox_worker.operations.refs import resolve
-from outbox_worker.operations.requeue import apply
+from outbox_worker.operations.requeue import Requeued, apply
+from outbox_worker.operations.settling import wait_until_settled
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Destination
 from tests.support_engine import (
@@ -38,6 +43,7 @@ from tests.support_requeue import (
     only,
     requested,
     run,
+    synced,
 )
 
 
@@ -89,6 +95,32 @@ async def test_the_alert_about_it_is_healed_and_told_as_solved(conn: Connection)
     cursor = await conn.execute("select requested from outbox.delivery where key = '1'")
     [again] = await cursor.fetchall()
     assert again["requested"] > mail["requested"]
+
+
+async def test_naming_a_booking_closes_its_payment_alerts_although_it_is_as_wanted(
+    conn: Connection,
+) -> None:
+    booking, other = await synced(conn), await synced(conn)
+    async with conn.transaction():
+        for about, kind in ((booking, AlertKind.PAID_TWICE), (other, AlertKind.PAID_TWICE)):
+            alert = NewAlert(kind=kind, fingerprint=str(about), booking_id=about)
+            await alerts.raise_alert(conn, alert, channels=[Destination.EMAIL])
+    items = await plan(conn, named(booking), view=VIEW)
+
+    assert (await apply(conn, items, REQUEST)).closed == ()
+    changed = await apply(conn, items, replace(REQUEST, closes_alerts=True))
+
+    assert changed.requeued == ()
+    assert [each.reason for each in changed.skipped] == ["already as wanted"]
+    assert len(changed.closed) == 1
+    cursor = await conn.execute(
+        "select booking_id from outbox.alert where resolved_at is not null order by id"
+    )
+    assert await cursor.fetchall() == [{"booking_id": booking}]
+    cursor = await conn.execute("select action, affected from outbox.operator_action")
+    assert await cursor.fetchall() == [{"action": "close alert", "affected": 1}]
+    cursor = await conn.execute("select requested from outbox.delivery where key = '1'")
+    assert await cursor.fetchall() == [{"requested": 2}]
 
 
 async def test_a_booking_in_flight_is_refused(conn: Connection) -> None:
@@ -303,3 +335,32 @@ async def _waits_for_a_lock(database_url: str) -> bool:
             " where application_name = 'test' and wait_event_type = 'Lock'"
         )
         return await cursor.fetchone() is not None
+
+
+async def test_a_wait_without_progress_says_once_what_it_waits_for(conn: Connection) -> None:
+    _, delivery = await requested(conn)
+    await conn.execute(
+        "update outbox.delivery set last_error_code = 'unauthorized', last_error = 'HTTP 401'"
+    )
+    await conn.execute(
+        "insert into outbox.worker (id, host, pid, version, pms, sync_enabled, test_mode)"
+        " values ('w', 'h', 1, '0.1.0', 'guestly', true, false)"
+    )
+    asked = Requeued(name="LA-1", delivery_id=delivery, version=1)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    waiting = asyncio.ensure_future(
+        wait_until_settled(
+            conn,
+            [asked],
+            ours=SyncMode(enabled=True, test_mode=False),
+            stalled=told.put_nowait,
+            stalled_after=timedelta(0),
+        )
+    )
+
+    why = await asyncio.wait_for(told.get(), 10)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert why == "HTTP 401 (unauthorized)"
+    assert told.empty()

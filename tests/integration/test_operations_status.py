@@ -164,6 +164,16 @@ async def test_an_open_alert_that_no_delivery_stands_for_needs_a_person(conn: Co
     assert found.needs == ("1 alert is open",)
 
 
+async def test_an_alert_about_the_key_is_shown_with_its_code(conn: Connection) -> None:
+    alert = NewAlert(kind=AlertKind.MISCONFIGURED, fingerprint="x", facts={"code": "unauthorized"})
+    async with conn.transaction():
+        await alerts.raise_alert(conn, alert, channels=[])
+
+    [shown] = (await status(conn)).open_alerts
+
+    assert (shown.code, shown.booking_id) == ("unauthorized", None)
+
+
 async def test_due_work_without_a_worker_needs_a_person_after_a_minute(conn: Connection) -> None:
     await owe(conn, "evt_1")
     assert (await status(conn)).needs == ()

@@ -199,3 +199,15 @@ async def test_a_pause_and_an_open_circuit_close_a_destination(conn: Connection)
         Destination.GUESTLY: "paused by anna until resumed: upkeep",
         Destination.EMAIL: "its circuit is open: the last calls all failed",
     }
+
+
+async def test_a_call_that_took_effect_is_told_as_done(conn: Connection) -> None:
+    await refused_and_requeued(conn)
+    await conn.execute(
+        "update outbox.attempt set outcome = 'held', error_code = null, error = null"
+    )
+
+    told = await timeline(conn, "LA-1")
+
+    texts = [entry.text for entry in told.entries if entry.kind.value == "attempt"]
+    assert texts == ["attempt 1 of round 1 done"]

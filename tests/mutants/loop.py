@@ -13,6 +13,7 @@ LOOP = "tests/integration/test_engine_loop.py"
 STOP = "tests/integration/test_engine_stop_and_wakeup.py"
 RULES = "tests/integration/test_engine_rules_loop.py"
 WAKEUP = "tests/integration/test_engine_rules_wakeup.py"
+ISOLATION = "tests/integration/test_engine_isolation.py"
 PROCESS = "tests/acceptance/test_worker_process.py"
 PROCESS_STOP = "tests/acceptance/test_worker_stop.py"
 
@@ -70,6 +71,22 @@ MUTANTS = (
         seen_by=at(LOOP, "test_claims_that_could_not_be_read_are_given_back_uncharged"),
     ),
     Mutant(
+        rule="a row that cannot be read fails alone",
+        file="outbox_worker/worker/intake.py",
+        old="        if len(claims) == 1:\n",
+        new="        if claims:\n",
+        seen_by=at(ISOLATION, "test_a_row_that_cannot_be_read_fails_alone_and_is_charged"),
+    ),
+    Mutant(
+        rule="a destination that cannot be read does not stop another",
+        file=LOOP_PY,
+        old="                    trouble = error\n                    continue\n",
+        new="                    raise\n",
+        seen_by=at(
+            ISOLATION, "test_a_destination_that_cannot_be_read_at_all_does_not_stop_another"
+        ),
+    ),
+    Mutant(
         rule="nothing is claimed while a result is refused",
         file=LOOP_PY,
         old="self._stopping or self._refusals or time.monotonic() < self._claims_from",
@@ -110,6 +127,16 @@ MUTANTS = (
         old="if self._refusals[key] < _MAX_REFUSALS:",
         new="if key in self._refusals:",
         seen_by=at(RULES, "test_a_result_that_is_refused_for_good_is_dropped"),
+    ),
+    Mutant(
+        rule="a result is recorded although the site refuses its columns",
+        file=LOOP_PY,
+        old="        if item.result.booking_id is not None:\n            # The site",
+        new="        if False:\n            # The site",
+        seen_by=at(
+            ISOLATION,
+            "test_a_booking_whose_columns_the_site_refuses_is_recorded_and_told_all_the_same",
+        ),
     ),
     Mutant(
         rule="leases of what runs and of what waits are extended",
@@ -236,6 +263,17 @@ MUTANTS = (
         seen_by=at(STOP, "test_without_a_notification_polling_finds_the_row"),
     ),
     Mutant(
+        rule="polling goes on however busy another destination is",
+        file=LOOP_PY,
+        old="        if time.monotonic() - self._polled_at >= self._poll.total_seconds():\n",
+        new="        if self.settled and time.monotonic() - self._polled_at"
+        " >= self._poll.total_seconds():\n",
+        seen_by=at(
+            ISOLATION,
+            "test_what_becomes_due_by_time_is_found_however_busy_another_destination_is",
+        ),
+    ),
+    Mutant(
         rule="what was requested before LISTEN began is looked for",
         file=WAKEUP_PY,
         old="                self._requested = True\n                self._event.set()\n"
@@ -314,6 +352,13 @@ MUTANTS = (
         old="{trying, stopping} if until_stop else {trying},",
         new="{trying},",
         seen_by=at(PROCESS, "test_stopping_without_a_database_takes_bounded_time"),
+    ),
+    Mutant(
+        rule="a statement that waits for a lock does not keep a worker from stopping",
+        file=SUPERVISOR_PY,
+        old="await asyncio.wait({cycle, stop}, return_when=asyncio.FIRST_COMPLETED)",
+        new="await asyncio.wait({cycle})",
+        seen_by=at(ISOLATION, "test_a_locked_table_does_not_keep_a_worker_from_stopping"),
     ),
     Mutant(
         rule="a database that is gone never makes stopping hang",

@@ -16,6 +16,7 @@ from outbox_worker.cli import layout
 from outbox_worker.cli.exits import ExitCode, exit_code_of
 from outbox_worker.cli.listing_file import FileFaultsError, parse_listings
 from outbox_worker.cli.reply import Fault, Reply, fault_json, jsonable, printable, reply_json
+from outbox_worker.cli.requeue_answer import Outcome, answer
 from outbox_worker.cli.since import Since
 from outbox_worker.env_file import parse_env_file
 from outbox_worker.errors import (
@@ -28,6 +29,9 @@ from outbox_worker.errors import (
     SchemaError,
     SettingsError,
 )
+from outbox_worker.operations.requeue import Requeued
+from outbox_worker.operations.settling import Settled
+from outbox_worker.outbox.delivery import DeliveryId, State
 
 
 class Colour(StrEnum):
@@ -243,3 +247,34 @@ def test_columns_stand_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None
         "  bbbbbbbbbbbbbbbbbbbbb...  wwwwwwwww...",
         "  c\\x1b                     x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tested", "says"),
+    [
+        (True, "LA-1  tested, nothing was sent (GUESTLY_TEST_MODE=true)"),
+        (False, "LA-1  synced, reservation res-1"),
+    ],
+)
+def test_what_test_mode_handled_is_not_called_synced(tested: bool, says: str) -> None:
+    settled = Settled(
+        name="LA-1",
+        state=State.SYNCED,
+        reservation_id="res-1",
+        error_code=None,
+        error=None,
+        tested=tested,
+        note=None,
+    )
+    outcome = Outcome(
+        dry_run=False,
+        interrupted=False,
+        plan=None,
+        notes=(),
+        requeued=(Requeued(name="LA-1", delivery_id=DeliveryId(1), version=1),),
+        skipped=(),
+        closed=(),
+        settled=(settled,),
+    )
+
+    assert list(answer(outcome, chosen=1)) == [says]

@@ -9,11 +9,13 @@ from uuid import UUID
 
 import pytest
 
+from outbox_worker.alerts.alert import AlertKind
 from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
 from outbox_worker.operations.explain import Explanation, explain
 from outbox_worker.operations.fleet import DISABLED, Fleet, SyncMode, Worker
 from outbox_worker.operations.refs import Subject, Target
 from outbox_worker.operations.timeline import (
+    AlertFacts,
     BookingFacts,
     DeliveryFacts,
     EventFacts,
@@ -116,6 +118,7 @@ def said(
     fleet: Fleet | None = None,
     as_wanted: bool = True,
     name: str = "LA-1",
+    alerts: tuple[AlertFacts, ...] = (),
 ) -> Explanation:
     timeline = Timeline(
         target=Target(subject=Subject.BOOKING, key=str(BOOKING), name=name),
@@ -124,6 +127,7 @@ def said(
         reservations=reservations,
         delivery=delivery,
         entries=(),
+        alerts=alerts,
     )
     return explain(timeline, fleet or a_fleet(), as_wanted=as_wanted)
 
@@ -360,3 +364,34 @@ def test_an_event_that_is_owed_nowhere_tells_its_outcome() -> None:
     explanation = an_event("no_change", None)
 
     assert (explanation.headline, explanation.why) == ("Received, no change.", "why")
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.RETRYING])
+def test_a_refused_key_is_said_instead_of_waiting_for_a_worker(state: State) -> None:
+    delivery = a_delivery(state, misconfigured=True, error_code="unauthorized", error="HTTP 401")
+
+    found = said(delivery)
+
+    assert found.headline.startswith("Not in Guestly: Guestly refuses our key or address.")
+    assert found.why == "HTTP 401 (unauthorized)"
+    assert "GUESTLY_API_KEY" in found.steps[0].text
+    assert commands(found) == [SEND]
+
+
+@pytest.mark.parametrize("delivery", [None, a_delivery(State.SYNCED)])
+def test_an_open_payment_alert_comes_first_and_says_how_to_close_it(
+    delivery: DeliveryFacts | None,
+) -> None:
+    alert = AlertFacts(id=3, kind=AlertKind.AMOUNT_MISMATCH, message=None)
+
+    found = said(
+        delivery,
+        booking=a_booking(status=BookingStatus.PENDING),
+        reservations=(held(),) if delivery else (),
+        alerts=(alert,),
+    )
+
+    assert found.headline.startswith("A payment does not fit this booking")
+    assert "(alert 3, amount_mismatch)" in found.why
+    assert found.guest_sees.startswith("Their card was charged")
+    assert commands(found)[-1] == "outbox requeue LA-1"
