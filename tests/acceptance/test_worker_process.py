@@ -223,6 +223,13 @@ async def test_every_connection_cut_at_once_is_survived(
     await listed(conn)
     with worker(tmp_path / "w.log", environment(database_url, pms)) as process:
         await process.logged("listen.restored")
+
+        async def beats() -> bool:
+            cursor = await conn.execute("select count(*) as n from outbox.worker")
+            return bool(((await cursor.fetchone()) or {})["n"])
+
+        # the listener may be up before the loop has its connection, which is the one to be cut
+        await eventually(beats, "the loop's first cycle")
         await conn.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
