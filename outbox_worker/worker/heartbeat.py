@@ -32,10 +32,12 @@ class Heartbeat:
         self._worker = worker
         self._mode = mode
         self._beaten_at = float("-inf")
+        self._listening = False
 
     async def beat(self, conn: Connection, *, listening: bool, in_flight: int) -> None:
-        """Say that this worker lives, if it is time to."""
-        if time.monotonic() - self._beaten_at < BEAT_EVERY.total_seconds():
+        """Say that this worker lives, if it is time to, or if it listens only now, or no more."""
+        fresh = time.monotonic() - self._beaten_at < BEAT_EVERY.total_seconds()
+        if fresh and listening == self._listening:
             return
         with translated():
             await conn.execute(
@@ -53,6 +55,7 @@ class Heartbeat:
                 },
             )
         self._beaten_at = time.monotonic()
+        self._listening = listening
 
     async def last(self, conn: Connection) -> None:
         """Say that this worker has stopped."""
