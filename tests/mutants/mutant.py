@@ -53,7 +53,7 @@ def mutated(text: str, mutant: Mutant) -> str:
 
 
 def mutate(root: Path, mutant: Mutant) -> None:
-    """Take the rule out of the copy of the project at ``root``.
+    """Take the rule out of the copy of the project at ``root``, whose files may be hard links.
 
     Raises:
         MutantDoesNotApplyError: See `mutated`; also where there is no such file.
@@ -61,7 +61,9 @@ def mutate(root: Path, mutant: Mutant) -> None:
     path = root / mutant.file
     if not path.is_file():
         raise MutantDoesNotApplyError(f"{mutant.rule}: there is no {mutant.file}")
-    path.write_text(mutated(path.read_text(encoding="utf-8"), mutant), encoding="utf-8")
+    changed = mutated(path.read_text(encoding="utf-8"), mutant)
+    path.unlink()  # the file may be shared with other copies
+    path.write_text(changed, encoding="utf-8")
     # compiled code is told apart by second and size, which a quick change may leave as they are
     for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
         compiled.unlink()

@@ -102,7 +102,8 @@ class Laboratory:
         """Take one rule out of a copy of its own and run the tests that have to notice."""
         with TemporaryDirectory(dir=self._folder) as name:
             copy = Path(name) / "project"
-            shutil.copytree(self._base, copy, symlinks=True)
+            # links: a copy shares every file but the mutated one, compiled code included
+            shutil.copytree(self._base, copy, symlinks=True, copy_function=os.link)
             try:
                 mutate(copy, mutant)
             except MutantDoesNotApplyError as error:

@@ -24,7 +24,7 @@ def _of_each() -> tuple[Mutant, ...]:
     """The rules that success, failure and release have in common."""
     fences = tuple(
         Mutant(
-            rule=f"a {statement} is refused with another fence",
+            rule=f"a {statement} with another fence is refused",
             file=SQL,
             old=_OURS,
             new=" and d.owner = %(owner)s\n",
@@ -37,7 +37,7 @@ def _of_each() -> tuple[Mutant, ...]:
     )
     owners = tuple(
         Mutant(
-            rule=f"a {statement} is refused of another owner",
+            rule=f"a {statement} of another owner is refused",
             file=SQL,
             old=_OURS,
             new=" and d.fence = s.fence\n",

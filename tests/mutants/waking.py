@@ -1,0 +1,151 @@
+"""Wake-up and stop: rules of LISTEN, polling and signals."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, at
+
+LOOP_PY = "outbox_worker/worker/loop.py"
+WAKEUP_PY = "outbox_worker/worker/wakeup.py"
+SUPERVISOR_PY = "outbox_worker/worker/supervisor.py"
+STOP = "tests/integration/test_engine_stop_and_wakeup.py"
+RULES = "tests/integration/test_engine_rules_loop.py"
+WAKEUP = "tests/integration/test_engine_rules_wakeup.py"
+ISOLATION = "tests/integration/test_engine_isolation.py"
+PROCESS = "tests/acceptance/test_worker_process.py"
+PROCESS_STOP = "tests/acceptance/test_worker_stop.py"
+
+MUTANTS = (
+    Mutant(
+        rule="a worker that stops claims nothing more",
+        file=LOOP_PY,
+        old="self._stopping or self._refusals or time.monotonic() < self._claims_from",
+        new="self._refusals or time.monotonic() < self._claims_from",
+        seen_by=at(RULES, "test_a_worker_that_stops_claims_nothing_more"),
+    ),
+    Mutant(
+        rule="a worker that stops begins no call that has not begun",
+        file=LOOP_PY,
+        old="            if not item.lease.begun:\n                item.lease.call_off()\n",
+        new="            pass\n",
+        seen_by=at(STOP, "test_a_stop_gives_back_what_has_not_begun_and_finishes_what_has"),
+    ),
+    Mutant(
+        rule="a notification is looked after at once",
+        file=LOOP_PY,
+        old="        if self._wakeup.take_request():\n",
+        new="        if False:\n",
+        seen_by=at(STOP, "test_a_notification_is_picked_up_long_before_the_next_poll"),
+    ),
+    Mutant(
+        rule="polling finds what no notification announced",
+        file=LOOP_PY,
+        old="        if time.monotonic() - self._polled_at >= self._poll.total_seconds():\n",
+        new="        if False:\n",
+        seen_by=at(STOP, "test_without_a_notification_polling_finds_the_row"),
+    ),
+    Mutant(
+        rule="polling goes on however busy another destination is",
+        file=LOOP_PY,
+        old="        if time.monotonic() - self._polled_at >= self._poll.total_seconds():\n",
+        new="        if self.settled and time.monotonic() - self._polled_at"
+        " >= self._poll.total_seconds():\n",
+        seen_by=at(
+            ISOLATION,
+            "test_what_becomes_due_by_time_is_found_however_busy_another_destination_is",
+        ),
+    ),
+    Mutant(
+        rule="what was requested before LISTEN began is looked for",
+        file=WAKEUP_PY,
+        old="                self._requested = True\n                self._event.set()\n"
+        "                logger()",
+        new="                logger()",
+        seen_by=at(
+            WAKEUP, "test_what_was_asked_for_before_listen_began_is_not_left_to_the_next_poll"
+        ),
+    ),
+    Mutant(
+        rule="LISTEN counts only after a probe was heard",
+        file=WAKEUP_PY,
+        old="                    await self._heard.wait()\n",
+        new="                    pass\n",
+        seen_by=at(WAKEUP, "test_a_listen_that_delivers_nothing_is_told_and_polling_goes_on"),
+    ),
+    Mutant(
+        rule="a LISTEN that was never heard is told",
+        file=WAKEUP_PY,
+        old="            if not self._told_lost:\n",
+        new="            if self.listening and not self._told_lost:\n",
+        seen_by=at(WAKEUP, "test_a_listen_that_delivers_nothing_is_told_and_polling_goes_on"),
+    ),
+    Mutant(
+        rule="the probe is repeated",
+        file=WAKEUP_PY,
+        old="            await asyncio.sleep(PROBE_EVERY.total_seconds())\n",
+        new="            await asyncio.Event().wait()\n",
+        seen_by=at(WAKEUP, "test_a_listen_that_goes_deaf_later_is_noticed"),
+    ),
+    Mutant(
+        rule="SIGTERM is heard",
+        file=SUPERVISOR_PY,
+        old="            running.add_signal_handler(number, self._signalled)\n",
+        new="            pass\n",
+        seen_by=at(PROCESS, "test_stopping_without_a_database_takes_bounded_time"),
+    ),
+    Mutant(
+        rule="SIGTERM lets calls that have begun finish",
+        file=SUPERVISOR_PY,
+        old="        while self._loop.in_flight and time.monotonic() < ends"
+        " and not self._cancelled:\n",
+        new="        while False:\n",
+        seen_by=at(
+            PROCESS, "test_sigterm_lets_a_call_that_has_begun_finish_and_claims_nothing_more"
+        ),
+    ),
+    Mutant(
+        rule="what has ended is recorded before the worker stops",
+        file=SUPERVISOR_PY,
+        old="        await self._settle_some(_LAST_SETTLE, last=True)\n",
+        new="",
+        seen_by=at(
+            PROCESS_STOP, "test_a_call_that_outlasts_the_shutdown_time_is_cut_off_as_ambiguous"
+        ),
+    ),
+    Mutant(
+        rule="a call that outlasts the shutdown time is cut off",
+        file=SUPERVISOR_PY,
+        old="ends = time.monotonic() + self._shutdown.total_seconds()",
+        new="ends = time.monotonic() + 3600",
+        seen_by=at(
+            PROCESS_STOP, "test_a_call_that_outlasts_the_shutdown_time_is_cut_off_as_ambiguous"
+        ),
+    ),
+    Mutant(
+        rule="a second signal cuts off at once",
+        file=SUPERVISOR_PY,
+        old="            self._cancelled = True\n            self._loop.cancel()\n",
+        new="",
+        seen_by=at(PROCESS, "test_a_second_signal_cuts_off_and_the_call_is_settled_as_ambiguous"),
+    ),
+    Mutant(
+        rule="waiting for a database ends with the signal",
+        file=SUPERVISOR_PY,
+        old="{trying, stopping} if until_stop else {trying},",
+        new="{trying},",
+        seen_by=at(PROCESS, "test_stopping_without_a_database_takes_bounded_time"),
+    ),
+    Mutant(
+        rule="a statement that waits for a lock does not keep a worker from stopping",
+        file=SUPERVISOR_PY,
+        old="await asyncio.wait({cycle, stop}, return_when=asyncio.FIRST_COMPLETED)",
+        new="await asyncio.wait({cycle})",
+        seen_by=at(ISOLATION, "test_a_locked_table_does_not_keep_a_worker_from_stopping"),
+    ),
+    Mutant(
+        rule="a database that is gone never makes stopping hang",
+        file=SUPERVISOR_PY,
+        old="asyncio.timeout(max(0.05, bound.total_seconds()))",
+        new="asyncio.timeout(None)",
+        seen_by=at(PROCESS_STOP, "test_a_database_that_is_gone_does_not_make_stopping_hang"),
+    ),
+)
