@@ -23,6 +23,10 @@ ROOT = Path(__file__).parents[2]
 _PATIENCE_S, _PATIENCE_FOR_ALL_S = 90, 600
 
 
+#: What would lead to other code than the copy's, or keep its compiled code from being inherited.
+_NOT_TOLD = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"})
+
+
 class Verdict(StrEnum):
     """What became of a mutant; only `KILLED` is good."""
 
@@ -123,7 +127,7 @@ class Laboratory:
         self, copy: Path, arguments: Sequence[str], *, patience_s: float
     ) -> subprocess.CompletedProcess[str] | None:
         """Run pytest in a copy, whose packages it and its processes import: cwd comes first."""
-        told = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        told = {name: value for name, value in os.environ.items() if name not in _NOT_TOLD}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
         with subprocess.Popen(
             [*command, f"--basetemp={copy.parent / f'{copy.name}-tmp'}", *arguments],
