@@ -105,7 +105,9 @@ async def claim_slowly(conn: Connection) -> Row | None:
 
 
 async def sleeping(conn: Connection) -> bool:
-    cursor = await conn.execute("select from pg_stat_activity where wait_event = 'PgSleep'")
+    cursor = await conn.execute(
+        "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+    )
     return await cursor.fetchone() is not None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -23,13 +24,16 @@ def main() -> int:
     """Judge the chosen mutants and print a table."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only rules that contain one of these")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="runs at once")
+    # one more than cores, as many mutants are noticed by something that never happens
+    cores = os.cpu_count() or 2
+    parser.add_argument("--jobs", type=int, default=cores + 1, help="runs at once")
     parser.add_argument("--list", action="store_true", help="print the rules and stop")
     chosen = parser.parse_args()
     mutants = _chosen(chosen.words)
     if not mutants or chosen.list:
         _say(*(mutant.rule for mutant in mutants) if mutants else ["no rule contains these words"])
         return 0 if mutants else 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up as after Ctrl-C
     began = time.monotonic()
     try:
         outcomes = _judge(mutants, jobs=max(1, chosen.jobs))
@@ -63,11 +67,16 @@ def _judge(mutants: Sequence[Mutant], *, jobs: int) -> list[Outcome]:
         ThreadPoolExecutor(max_workers=jobs) as pool,
     ):
         laboratory = Laboratory(Path(folder).resolve(), database_url=url)
-        _say(f"{laboratory.prepare(tests, jobs=jobs)} tests pass with every rule in place", "")
-        running = [pool.submit(laboratory.judge, mutant) for mutant in mutants]
-        for done in as_completed(running):
-            _say(*_lines(done.result()))
-        return [each.result() for each in running]
+        try:
+            _say(f"{laboratory.prepare(tests, jobs=jobs)} tests pass with every rule in place", "")
+            running = [pool.submit(laboratory.judge, mutant) for mutant in mutants]
+            for done in as_completed(running):
+                _say(*_lines(done.result()))
+            return [each.result() for each in running]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            laboratory.close()
+            raise
 
 
 def _lines(outcome: Outcome) -> list[str]:

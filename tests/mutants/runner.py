@@ -78,6 +78,7 @@ class Laboratory:
         self._folder = folder
         self._base = folder / "base"
         self._url = database_url
+        self._running: set[subprocess.Popen[str]] = set()
 
     def prepare(self, tests: Sequence[str], *, jobs: int) -> int:
         """Copy the work tree and see that all these tests pass there.
@@ -123,6 +124,11 @@ class Laboratory:
                 return Outcome(mutant=mutant, verdict=Verdict.CRASHED, detail=tail)
             return _outcome(mutant, read(report), copy)
 
+    def close(self) -> None:
+        """End the runs that are under way in other threads."""
+        for process in list(self._running):
+            _end(process)
+
     def _pytest(
         self, copy: Path, arguments: Sequence[str], *, patience_s: float
     ) -> subprocess.CompletedProcess[str] | None:
@@ -139,15 +145,22 @@ class Laboratory:
             text=True,
             start_new_session=True,  # so that the processes of its tests can be ended with it
         ) as process:
+            self._running.add(process)
             try:
                 stdout, _ = process.communicate(timeout=patience_s)
-            except BaseException as error:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                if isinstance(error, subprocess.TimeoutExpired):
-                    return None
-                raise
+            except subprocess.TimeoutExpired:
+                return None
+            finally:
+                self._running.discard(process)
+                if process.poll() is None:
+                    _end(process)
         return subprocess.CompletedProcess(command, process.returncode, stdout)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a run and the processes of its tests, which have its group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _files(root: Path) -> list[str]:

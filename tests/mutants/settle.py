@@ -240,6 +240,13 @@ MUTANTS = (
         seen_by=at(LOCK_ORDER, "test_every_statement_that_waits_for_rows_takes_them_by_id"),
     ),
     Mutant(
+        rule="all kinds of outcomes lock their deliveries together, by id",
+        file=SETTLE_PY,
+        old="    if sum(map(bool, kinds)) > 1:\n",
+        new="    if False:\n",
+        seen_by=at(LOCK_ORDER, "test_settling_many_outcomes_locks_the_deliveries_by_id"),
+    ),
+    Mutant(
         rule="the alerts' own deliveries are settled in a transaction of their own",
         file=SETTLE_PY,
         old="    return [batch for batch in (ours, channels) if batch]\n",
