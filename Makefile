@@ -54,12 +54,24 @@ test-all: ## Run every test on Python 3.11 and 3.13, with the embedded Postgres 
 test-docker: $(STAMP) ## Run every test against a Postgres container (OUTBOX_TEST_IMAGE=postgres:16-alpine)
 	@VENV=$(VENV) tests/docker/run.sh $(ARGS)
 
+.PHONY: test-pooler
+test-pooler: $(STAMP) ## Run every test through PgBouncer, with LISTEN and without (if it is installed)
+	@VENV=$(VENV) tests/pooler/run.sh $(ARGS)
+
+.PHONY: test-plans
+test-plans: $(STAMP) ## Check the query plans on 1.2M rows, whatever the statistics say
+	@OUTBOX_TEST_PLANS=1 $(BIN)/python -m pytest tests/plans $(ARGS)
+
+.PHONY: test-systemd
+test-systemd: $(STAMP) ## Boot a real systemd and run the units in it (root and systemd-container; else skipped)
+	@VENV=$(VENV) tests/systemd/run.sh $(ARGS)
+
 .PHONY: mutants
 mutants: $(STAMP) ## Take the engine's rules out one by one and see a test fail
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
 .PHONY: check
-check: lint types imports ## Run all static checks
+check: lint types imports units ## Run all static checks
 
 .PHONY: fmt
 fmt: $(STAMP) ## Format the code and apply safe fixes
@@ -78,6 +90,10 @@ types: $(STAMP) ## Check the types (mypy, strict)
 .PHONY: imports
 imports: $(STAMP) ## Check which module may import which
 	@$(BIN)/lint-imports --no-cache
+
+.PHONY: units
+units: $(STAMP) ## Check the systemd units (systemd-analyze verify and security)
+	@$(BIN)/python -m pytest -q tests/architecture/test_units.py
 
 .PHONY: lock
 lock: ## Renew both lock files from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)

@@ -21,7 +21,8 @@ grant usage on schema outbox, public to outbox_app;
 
 -- What the engine changes.
 grant select, insert, update on
-  outbox.delivery, outbox.reservation, outbox.listing, outbox.inbox_event, outbox.destination, outbox.alert, outbox.alert_delivery, outbox.worker
+  outbox.delivery, outbox.reservation, outbox.listing, outbox.inbox_event, outbox.destination, outbox.alert, outbox.alert_delivery, outbox.alert_told,
+  outbox.worker
   to outbox_app;
 -- History is appended to and read.
 grant select, insert on outbox.request, outbox.attempt, outbox.operator_action to outbox_app;

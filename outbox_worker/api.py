@@ -16,7 +16,7 @@ from uuid import UUID
 
 from outbox_worker import statistics
 from outbox_worker.alerts import report
-from outbox_worker.alerts.alert import AlertId
+from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertId
 from outbox_worker.bookings import store as bookings
 from outbox_worker.bookings.booking import Booking, BookingStatus
 from outbox_worker.bookings.store import SyncView
@@ -30,8 +30,8 @@ from outbox_worker.pms import guest_data, guestly_body, mapping
 from outbox_worker.pms.port import PmsName, ReservationStatus
 from outbox_worker.settings import SettingsReader
 from outbox_worker.settings_types import DatabaseSettings, SyncSettings, WorkerSettings
-from outbox_worker.wiring import booking_handler, new_worker_id, open_pms
-from outbox_worker.worker.settle import ALERT_CHANNELS
+from outbox_worker.wiring import booking_handler, gate_rules, new_worker_id, open_pms
+from outbox_worker.worker.gatekeeper import Gatekeeper
 from outbox_worker.worker.single import deliver_one
 
 #: Longest wait of one call; the attempts of a round and their waits are done long before.
@@ -184,7 +184,9 @@ async def _sync(booking_id: UUID, environ: Mapping[str, str] | None, *, again: b
                 conn,
                 delivery_id,
                 handler=booking_handler(setup.sync, pms),
-                owner=new_worker_id(),
+                gatekeeper=Gatekeeper(
+                    gate_rules(setup.sync), owner=new_worker_id(), lease=setup.worker.lease
+                ),
                 lease=setup.worker.lease,
                 patience=PATIENCE,
             )

@@ -6,9 +6,10 @@ no session locks. LISTEN and migrations use a direct connection of their own.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors as pg
@@ -22,10 +23,12 @@ from outbox_worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from datetime import timedelta
 
 Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.AsyncConnection[Row]
+T = TypeVar("T")
 
 #: libpq options for every connection: a dead peer is noticed within about 20 s, even in the middle
 #: of a wait.
@@ -37,6 +40,9 @@ CONNECT_OPTIONS: dict[str, Any] = {
     "keepalives_count": 2,
     "tcp_user_timeout": 15000,
 }
+
+#: After so long a task that was cancelled and goes on waiting is cancelled again.
+_OBEYS_WITHIN_S = 1.0
 
 #: Classes of SQLSTATE that mean the connection or the server is gone, not that a statement was
 #: refused: connection exceptions, and whatever an administrator or a crash did.
@@ -102,6 +108,44 @@ async def connection(url: str, *, application_name: str) -> AsyncIterator[Connec
             yield conn
     finally:
         await conn.close()
+
+
+async def bounded(work: Coroutine[Any, Any, T], *, within: timedelta) -> T:
+    """Wait for work on a connection for so long and hardly longer, whatever Postgres does.
+
+    `asyncio.timeout` does not do that: it cancels, and psycopg answers a cancellation by waiting
+    for the server to end the statement. A network that is gone never says so.
+
+    Raises:
+        TimeoutError: The time has passed; the connection is no good any more.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=within.total_seconds())
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        await cancel(task)
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """End a task that may wait for Postgres; a second cancellation is what psycopg obeys.
+
+    Whoever cancels this waits for the end of the task all the same: it has to let go of its
+    connection before that is closed.
+    """
+    interruption: asyncio.CancelledError | None = None
+    while not task.done():
+        task.cancel()
+        try:
+            await asyncio.wait({task}, timeout=_OBEYS_WITHIN_S)
+        except asyncio.CancelledError as error:
+            interruption = error
+    if interruption is not None:
+        raise interruption
+    if not task.cancelled():
+        task.exception()  # whoever wants its result asks for it; nobody is told otherwise
 
 
 @contextlib.contextmanager

@@ -11,10 +11,16 @@ OutboxError
 ├── NotFoundError            nothing is known under that name
 ├── AmbiguousRefError        a short reference fits several rows
 ├── RefusedError             a guarded change that would do harm, or nothing, now
+├── PmsUnansweredError       the PMS could not be asked, or did not say what it holds
 └── AlertChannelError        the mail or chat server did not take the message
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 class OutboxError(Exception):
@@ -100,18 +106,38 @@ class RefusedError(OutboxError):
     """A guarded change that was not made, with the reason."""
 
 
+class PmsUnansweredError(OutboxError):
+    """A question to the PMS that got no usable answer; nothing was changed.
+
+    Args:
+        code: Stable snake_case name, such as ``timeout`` or ``unauthorized``.
+    """
+
+    def __init__(self, code: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
 class AlertChannelError(OutboxError):
     """The alert channel did not accept the message; it will be tried again.
 
     Args:
         code: Stable snake_case name, such as ``smtp_unreachable`` or ``email_api_401``.
         ambiguous: Whether the message may have been accepted all the same.
+        retry_after: How long the server asks to wait; None: it does not ask.
     """
 
     def __init__(
-        self, code: str, message: str, *, ambiguous: bool = False, http_status: int | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        ambiguous: bool = False,
+        http_status: int | None = None,
+        retry_after: timedelta | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.ambiguous = ambiguous
         self.http_status = http_status
+        self.retry_after = retry_after

@@ -17,11 +17,17 @@ class Event(StrEnum):
     SERVICE_DRAINING = "service.draining"
     SERVICE_STOPPED = "service.stopped"
     SERVICE_FAILED = "service.failed"
+    NOTIFY_FAILED = "notify.failed"
+    HEALTH_SERVED = "health.served"
+    HEALTH_FAILED = "health.failed"
     # Postgres
     DATABASE_LOST = "database.lost"
     DATABASE_RESTORED = "database.restored"
     LISTEN_LOST = "listen.lost"
     LISTEN_RESTORED = "listen.restored"
+    # watched from outside
+    HEARTBEAT_LOST = "heartbeat.lost"
+    HEARTBEAT_RESTORED = "heartbeat.restored"
     # the engine
     ATTEMPT_FINISHED = "attempt.finished"
     ATTEMPT_FAILED = "attempt.failed"
@@ -33,6 +39,10 @@ class Event(StrEnum):
     SETTLE_DEFERRED = "settle.deferred"
     LEASE_EXTENDED = "lease.extended"
     HANDLER_CRASHED = "handler.crashed"
+    DELIVERY_REDRIVEN = "delivery.redriven"
+    CIRCUIT_OPENED = "circuit.opened"
+    CIRCUIT_CLOSED = "circuit.closed"
+    CIRCUIT_PROBED = "circuit.probed"
     SYNC_DISABLED = "sync.disabled"
     SYNC_TESTING = "sync.testing"
     # bookings

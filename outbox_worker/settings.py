@@ -140,10 +140,22 @@ class SettingsReader:
             redrive_every=self._duration("SYNC_REDRIVE_MINUTES", _MINUTE, least=0.01, most=10080),
             redrive_for=self._duration("SYNC_REDRIVE_HOURS", _HOUR, least=0, most=8760),
             circuit_failures=self._integer("PMS_CIRCUIT_FAILURES", most=100_000),
-            rate_per_second=self._integer("PMS_RATE_PER_SECOND", most=100_000),
-            rate_per_minute=self._integer("PMS_RATE_PER_MINUTE", most=1_000_000),
-            rate_per_hour=self._integer("PMS_RATE_PER_HOUR", most=10_000_000),
+            rate_per_second=self._rate("PMS_RATE_PER_SECOND", most=100_000),
+            rate_per_minute=self._rate("PMS_RATE_PER_MINUTE", most=1_000_000),
+            rate_per_hour=self._rate("PMS_RATE_PER_HOUR", most=10_000_000),
         )
+
+    def pms_access(self, sync: SyncSettings) -> None:
+        """Demand address and key, for a command that calls the PMS whatever the switches say.
+
+        Args:
+            sync: What `sync` of this reader answered.
+        """
+        if sync.enabled and not sync.test_mode:
+            return  # demanded there already
+        for name in ("GUESTLY_API_URL", "GUESTLY_API_KEY"):
+            if not self._is_set(name):
+                self._fault(f"{name} is missing, and this command asks Guestly itself: set it")
 
     def worker(self) -> WorkerSettings:
         """``WORKER_*``, ``METRICS_ADDRESS``, ``HEARTBEAT_URL``; the lease must fit the time-out."""
@@ -163,7 +175,7 @@ class SettingsReader:
             metrics_address=None
             if metrics_off
             else self._default("METRICS_ADDRESS", values.address),
-            heartbeat_url=self._optional("HEARTBEAT_URL", values.web_address),
+            heartbeat_url=self._optional("HEARTBEAT_URL", values.secret_web_address),
         )
 
     def alerts(self) -> AlertSettings:
@@ -184,7 +196,7 @@ class SettingsReader:
             api_endpoint=self._default("EMAIL_API_ENDPOINT", values.web_address),
             api_key=api_key,
             smtp_url=smtp_url,
-            chat_webhook_url=self._optional("ALERT_CHAT_WEBHOOK_URL", values.secret_web_address),
+            chat_webhook_url=self._optional("ALERT_CHAT_WEBHOOK_URL", values.chat_webhook),
         )
 
     def receiver(self) -> ReceiverSettings:
@@ -224,6 +236,15 @@ class SettingsReader:
 
     def _integer(self, name: str, *, most: int) -> int:
         return self._default(name, values.integer(least=1, most=most))
+
+    def _rate(self, name: str, *, most: int) -> int:
+        rate = self._default(name, values.integer(least=0, most=most))
+        if rate == 1:
+            self._fault(
+                f"{name} is 1, and one booking can take a look-up and a write:"
+                " set 2 or more, or 0 for no limit"
+            )
+        return rate
 
     def _duration(self, name: str, unit: timedelta, *, least: float, most: float) -> timedelta:
         return self._default(name, values.duration(unit, least=least, most=most))

@@ -143,22 +143,22 @@ GROUPS = (
             Setting(
                 name="PMS_CIRCUIT_FAILURES",
                 default="5",
-                about="Reserved: not used by this version. Failures that open the circuit.",
+                about="Calls in a row without an answer that stop all calls but a probe.",
             ),
             Setting(
                 name="PMS_RATE_PER_SECOND",
                 default="15",
-                about="Reserved: not used by this version. Calls of all workers together.",
+                about="Most calls of all workers together in any second; 0: no limit.",
             ),
             Setting(
                 name="PMS_RATE_PER_MINUTE",
                 default="120",
-                about="Pace of a long `outbox requeue`; this version limits calls nowhere else.",
+                about="In any minute; also the pace of a long `outbox requeue`. 0: no limit.",
             ),
             Setting(
                 name="PMS_RATE_PER_HOUR",
                 default="5000",
-                about="Reserved: not used by this version. Calls of all workers together.",
+                about="In any hour; 0: no limit.",
             ),
         ),
     ),
@@ -218,11 +218,13 @@ GROUPS = (
             Setting(
                 name="METRICS_ADDRESS",
                 default="127.0.0.1:9464",
-                about="Reserved: not used by this version. Health and metrics; empty: off.",
+                about="The worker's /healthz, /readyz and /metrics, without a login; empty: off.",
             ),
             Setting(
                 name="HEARTBEAT_URL",
-                about="Reserved: not used by this version. Called while the worker is well.",
+                secret=True,
+                about="Called (GET) every 30 s while the worker works: whoever watches it notices "
+                "silence.",
             ),
         ),
     ),
@@ -251,7 +253,7 @@ GROUPS = (
             Setting(
                 name="ALERT_CHAT_WEBHOOK_URL",
                 secret=True,
-                about="Reserved: not used by this version. Webhook of a chat channel for alerts.",
+                about="Chat for alerts: a webhook of Slack, Mattermost, or Discord (with /slack).",
             ),
         ),
     ),
@@ -276,12 +278,12 @@ GROUPS = (
             Setting(
                 name="RETENTION_DAYS",
                 default="365",
-                about="Reserved: not used by this version. How long finished history is kept.",
+                about="How long finished history is kept; `outbox prune` removes what is older.",
             ),
             Setting(
                 name="BODY_RETENTION_DAYS",
                 default="30",
-                about="Reserved: not used by this version. How long bodies of events are kept.",
+                about="How long bodies of events are kept; `outbox prune` removes older ones.",
             ),
             Setting(
                 name="LOG_FORMAT",

@@ -20,8 +20,9 @@ needs only the settings it uses. A name within two edits of a setting is refused
 other variables are the host's business.
 
 A *secret* can also be given as a file named by `NAME_FILE`, or as a systemd credential of its name
-(`$CREDENTIALS_DIRECTORY/NAME`), in one of the three ways only. Truth is written true/false, 1/0,
-yes/no or on/off; durations are numbers in the unit of their name, decimals allowed.
+(`$CREDENTIALS_DIRECTORY/NAME`; a blank one counts as unset), in one of the three ways only. Truth
+is written true/false, 1/0, yes/no or on/off; durations are numbers in the unit of their name,
+decimals allowed.
 """
 
 

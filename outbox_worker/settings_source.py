@@ -17,7 +17,7 @@ def text_of(name: str, environ: Mapping[str, str]) -> str:
     """Text of one setting, without the white space around it; empty when unset.
 
     A secret is looked for under its name, in the file that ``NAME_FILE`` names, and in systemd's
-    directory of credentials.
+    directory of credentials, where a blank one counts as unset.
 
     Raises:
         ValueError: Given in more than one place, or its file cannot be used; the message ends a
@@ -31,7 +31,7 @@ def text_of(name: str, environ: Mapping[str, str]) -> str:
     if file:
         places[f"{name}_FILE"] = file
     directory = environ.get("CREDENTIALS_DIRECTORY", "")
-    if directory and (Path(directory) / name).is_file():
+    if directory and _filled(Path(directory) / name):
         places["a systemd credential"] = str(Path(directory) / name)
     if len(places) > 1:
         raise ValueError(
@@ -76,6 +76,17 @@ def edits(left: str, right: str) -> int:
         for j, b in enumerate(right, start=1):
             row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a != b)))
     return row[-1]
+
+
+def _filled(credential: Path) -> bool:
+    """Whether a credential was given; a unit may name one that has a blank stand-in."""
+    try:
+        with credential.open("rb") as file:
+            return bool(file.read(_SECRET_FILE_BYTES).strip())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # whoever reads it says what is wrong
 
 
 def _read(path: Path, *, place: str) -> str:

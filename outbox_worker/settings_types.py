@@ -111,8 +111,8 @@ class SyncSettings:
         retry_base, retry_cap: Waits between attempts; base <= cap.
         redrive_every: Between new rounds of a failed booking.
         redrive_for: No new round begins later than this after the first failure; zero: never.
-        circuit_failures: Failures in a row that open the circuit.
-        rate_per_second, rate_per_minute, rate_per_hour: Calls of all workers together.
+        circuit_failures: Unanswered calls in a row that open the circuit.
+        rate_per_second, rate_per_minute, rate_per_hour: Calls of all workers together; 0: no limit.
     """
 
     enabled: bool
@@ -145,7 +145,7 @@ class WorkerSettings:
         poll: Longest time between two looks into the outbox.
         shutdown: How long a stopping worker finishes what is under way; may be zero.
         metrics_address: None: off.
-        heartbeat_url: Dead-man's switch, or None.
+        heartbeat_url: Called while the worker works, for whoever watches it; None: off.
     """
 
     concurrency: int
@@ -153,7 +153,7 @@ class WorkerSettings:
     poll: timedelta
     shutdown: timedelta
     metrics_address: Address | None
-    heartbeat_url: str | None
+    heartbeat_url: Secret | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

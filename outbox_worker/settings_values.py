@@ -149,6 +149,15 @@ def secret_web_address(text: str) -> Secret:
     return Secret(web_address(text))
 
 
+def chat_webhook(text: str) -> Secret:
+    """A chat's incoming webhook that takes Slack's messages."""
+    parts = urlsplit(web_address(text))
+    discord = f".{parts.hostname}".endswith((".discord.com", ".discordapp.com"))
+    if discord and not parts.path.rstrip("/").endswith("/slack"):
+        raise ValueError("is Discord's own webhook: add /slack at its end")
+    return Secret(text)
+
+
 def key(text: str) -> Secret:
     """An API key: printable ASCII without spaces, so that it fits into a header."""
     if not _PRINTABLE.fullmatch(text):

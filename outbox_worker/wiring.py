@@ -7,61 +7,60 @@ import contextlib
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from outbox_worker import __version__
-from outbox_worker.alerts.port import AlertChannel
 from outbox_worker.bookings.visibility import blinded_tables
-from outbox_worker.database import Connection, connection
-from outbox_worker.errors import DatabaseError
+from outbox_worker.database import Connection, bounded, connection
+from outbox_worker.errors import DatabaseError, OutboxError
 from outbox_worker.events import Event
-from outbox_worker.handlers.booking import BookingHandler
-from outbox_worker.handlers.email import EmailHandler
+from outbox_worker.gate.rate import Window
+from outbox_worker.handlers.booking import MOST_CALLS, BookingHandler
 from outbox_worker.handlers.inbox import InboxHandler
 from outbox_worker.handlers.protocol import Handler
 from outbox_worker.handlers.results import SyncRules
+from outbox_worker.metrics import Metrics
 from outbox_worker.outbox.delivery import Destination, WorkerId
 from outbox_worker.outbox.retry import RetryPolicy
 from outbox_worker.payments.inbox import InboxRules
 from outbox_worker.pms.port import Pms, PmsName
 from outbox_worker.settings import SettingsReader
 from outbox_worker.settings_types import (
+    Address,
     AlertSettings,
     DatabaseSettings,
     LogSettings,
     SyncSettings,
     WorkerSettings,
 )
+from outbox_worker.systemd import ServiceManager, service_manager
 from outbox_worker.telemetry import configure, logger
+from outbox_worker.wiring_alerts import CHANNEL_SLOTS, open_channels
+from outbox_worker.worker.deadman import DeadMan
+from outbox_worker.worker.gatekeeper import Gatekeeper, GateRules
 from outbox_worker.worker.heartbeat import Heartbeat, Mode
+from outbox_worker.worker.liveness import Liveness
 from outbox_worker.worker.loop import Loop
-from outbox_worker.worker.supervisor import Supervisor
+from outbox_worker.worker.report import Reporter
+from outbox_worker.worker.supervisor import Supervisor, longest_silence
+from outbox_worker.worker.systemd import Notifier
 from outbox_worker.worker.wakeup import Wakeup
+from outbox_worker.worker.watched import Watched
 
 #: Claims at once of the destinations that are not the PMS; they never wait for it.
 _INBOX_SLOTS = 4
-_MAIL_SLOTS = 2
-
-#: Longest time of one mail.
-_MAIL_TIMEOUT = timedelta(seconds=15)
 
 #: Longest time of one cycle's statements.
 _PATIENCE = timedelta(seconds=10)
 
+#: A worker hangs that gives no sign of life for so many times of its longest silence.
+_SILENCES = 2
+
 #: Longest time of one event's re-drive.
 _REDRIVE_TIMEOUT = timedelta(seconds=8)
-
-#: A mail is never given up: an alert that nobody hears of is none.
-MAIL_POLICY = RetryPolicy(
-    max_attempts=None,
-    base=timedelta(seconds=1),
-    cap=timedelta(seconds=300),
-    redrive_every=None,
-    redrive_for=timedelta(0),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +96,25 @@ def run_worker(environ: Mapping[str, str], *, drain: bool) -> int:
     """Run a worker until it is told to stop, or, with ``drain``, until nothing is due.
 
     Returns:
-        The exit code, 0.
+        The exit code: 0, or 1 after an error that nobody expected.
 
     Raises:
         SettingsError: Every fault at once; nothing was started.
     """
     config = read_worker_config(environ)
     configure(config.log, service="worker", stream=sys.stdout)
-    asyncio.run(_work(config, drain=drain))
+    try:
+        asyncio.run(_work(config, service_manager(environ), drain=drain))
+    except OutboxError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the edge of the process: whoever started it starts it anew
+        logger().critical(
+            Event.SERVICE_FAILED,
+            message=f"the worker ends: internal error {type(error).__name__}; this is a bug."
+            " What it held is taken over when its leases end",
+            exc_info=error,
+        )
+        return 1
     return 0
 
 
@@ -139,44 +149,6 @@ async def open_pms(sync: SyncSettings, *, connections: int) -> AsyncIterator[Pms
         await adapter.aclose()
 
 
-@contextlib.asynccontextmanager
-async def open_mail(
-    alerts: AlertSettings, *, lease: timedelta
-) -> AsyncIterator[AlertChannel | None]:
-    """The mail channel: SMTP where ``SMTP_URL`` is set, else the HTTP API; None: unconfigured.
-
-    A mail is bounded by half a lease: one that could outlive its lease is never begun.
-    """
-    timeout = min(_MAIL_TIMEOUT, lease / 2)
-    if not alerts.recipients or alerts.sender is None:
-        yield None
-    elif alerts.smtp_url is not None:
-        from outbox_worker.alerts.smtp import SmtpChannel, parse_url
-
-        yield SmtpChannel(
-            parse_url(alerts.smtp_url),
-            sender=alerts.sender,
-            recipients=alerts.recipients,
-            timeout=timeout,
-        )
-    elif alerts.api_key is not None:
-        from outbox_worker.alerts.email import EmailApiChannel
-
-        channel = EmailApiChannel(
-            alerts.api_endpoint,
-            api_key=alerts.api_key,
-            sender=alerts.sender,
-            recipients=alerts.recipients,
-            timeout=timeout,
-        )
-        try:
-            yield channel
-        finally:
-            await channel.aclose()
-    else:
-        yield None
-
-
 def booking_handler(sync: SyncSettings, pms: Pms | None) -> BookingHandler:
     """The handler of (guestly, booking); in test mode without a network."""
     return BookingHandler(
@@ -193,52 +165,100 @@ def booking_handler(sync: SyncSettings, pms: Pms | None) -> BookingHandler:
     )
 
 
+def gate_rules(sync: SyncSettings) -> dict[Destination, GateRules]:
+    """How the PMS is spared; in test mode nothing is called, so there is nothing to spare."""
+    if sync.test_mode:
+        return {}
+    limits = (
+        (sync.rate_per_second, timedelta(seconds=1)),
+        (sync.rate_per_minute, timedelta(minutes=1)),
+        (sync.rate_per_hour, timedelta(hours=1)),
+    )
+    return {
+        Destination.GUESTLY: GateRules(
+            circuit_failures=sync.circuit_failures,
+            windows=tuple(Window(limit=limit, length=length) for limit, length in limits if limit),
+            calls_per_claim=MOST_CALLS,
+            name=PmsName(sync.pms).title(),
+        )
+    }
+
+
 def new_worker_id() -> WorkerId:
     """Host, process start, chance: never the same twice, so that a restart is another owner."""
     return WorkerId(f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}")
 
 
-async def _work(config: WorkerConfig, *, drain: bool) -> None:
+async def _work(config: WorkerConfig, manager: ServiceManager, *, drain: bool) -> None:
     url = config.database.url.reveal()
     worker_id = new_worker_id()
     slots = config.worker.concurrency
     async with (
         open_pms(config.sync, connections=slots) as pms,
-        open_mail(config.alerts, lease=config.worker.lease) as mail,
+        open_channels(
+            config.alerts, lease=config.worker.lease, currency=config.sync.currency
+        ) as channels,
+        contextlib.aclosing(DeadMan(config.worker.heartbeat_url)) as deadman,
     ):
-        handlers = _handlers(config, pms, mail)
+        handlers = _handlers(config, pms, channels)
         wakeup = Wakeup(config.database.listen_url.reveal(), name=worker_id)
+        metrics = Metrics()
         loop = Loop(
             handlers=handlers,
             slots={
                 Destination.GUESTLY: slots,
                 Destination.INBOX: _INBOX_SLOTS,
-                Destination.EMAIL: _MAIL_SLOTS,
+                **CHANNEL_SLOTS,
             },
             owner=worker_id,
             lease=config.worker.lease,
             poll=config.worker.poll,
             wakeup=wakeup,
+            gatekeeper=Gatekeeper(
+                gate_rules(config.sync), owner=worker_id, lease=config.worker.lease
+            ),
+            reporter=Reporter(metrics),
         )
         mode = Mode(
             pms=config.sync.pms,
             sync_enabled=config.sync.enabled,
             test_mode=config.sync.test_mode,
         )
+        patience = min(_PATIENCE, config.worker.lease / 3)
+        liveness = Liveness(_SILENCES * longest_silence(patience))
         supervisor = Supervisor(
             url,
             loop=loop,
             wakeup=wakeup,
             heartbeat=Heartbeat(worker_id, mode),
+            liveness=liveness,
+            deadman=deadman,
+            notifier=Notifier(
+                manager, liveness=liveness, mode=mode, shutdown=config.worker.shutdown
+            ),
             shutdown=config.worker.shutdown,
-            patience=min(_PATIENCE, config.worker.lease / 3),
+            patience=patience,
         )
-        await supervisor.run(drain=drain, announce=lambda: _announce(config, worker_id))
+        watched = Watched(
+            worker=worker_id, metrics=metrics, liveness=liveness, wakeup=wakeup, loop=loop
+        )
+        async with _endpoint(config.worker.metrics_address, watched):
+            await supervisor.run(drain=drain, announce=lambda: _announce(config, worker_id))
     logger().info(Event.SERVICE_STOPPED, message="worker stopped", worker=worker_id)
 
 
+def _endpoint(
+    address: Address | None, watched: Watched
+) -> contextlib.AbstractAsyncContextManager[None]:
+    if address is None:
+        return contextlib.nullcontext()
+    from outbox_worker.worker.health import served
+
+    return served(address, watched)
+
+
 def _handlers(
-    config: WorkerConfig, pms: Pms | None, mail: AlertChannel | None
+    config: WorkerConfig, pms: Pms | None, channels: Sequence[Handler[Any]]
 ) -> dict[Destination, Handler[Any]]:
     url = config.database.url.reveal()
 
@@ -251,7 +271,7 @@ def _handlers(
             rules=InboxRules(currency=config.sync.currency),
             timeout=min(_REDRIVE_TIMEOUT, config.worker.lease / 2),
         ),
-        EmailHandler(mail, policy=MAIL_POLICY, currency=config.sync.currency),
+        *channels,
     ]
     if config.sync.enabled:
         # without its handler nothing is claimed: the rows are held, never dropped
@@ -282,11 +302,8 @@ async def _announce(config: WorkerConfig, worker_id: WorkerId) -> None:
             message="TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to the PMS",
         )
     try:
-        async with connection(
-            config.database.url.reveal(), application_name="outbox worker"
-        ) as conn:
-            blinded = await blinded_tables(conn)
-    except DatabaseError:
+        blinded = await bounded(_blinded(config.database.url.reveal()), within=_PATIENCE)
+    except (DatabaseError, TimeoutError):
         return  # the loop says so, and goes on trying
     if blinded:
         logger().error(
@@ -295,3 +312,8 @@ async def _announce(config: WorkerConfig, worker_id: WorkerId) -> None:
             " nothing can be sent",
             hint="Connect as a role with BYPASSRLS or a policy (deploy/grants.sql).",
         )
+
+
+async def _blinded(url: str) -> tuple[str, ...]:
+    async with connection(url, application_name="outbox worker") as conn:
+        return await blinded_tables(conn)

@@ -4,6 +4,10 @@ The server is, in this order: TEST_DATABASE_URL; a container when OUTBOX_TEST_DO
 in OUTBOX_TEST_POSTGRES_BIN; the embedded package; a server of this machine. With xdist the
 controller starts it and tells the workers its URL. The schema is migrated once, into a template
 that every test's database is cloned from.
+
+OUTBOX_TEST_POOLER=listen puts PgBouncer between the tests' databases and everybody who uses them;
+cloning, migrating and LISTEN stay direct. With OUTBOX_TEST_POOLER=deaf LISTEN leads through it too,
+and delivers nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -26,6 +30,8 @@ from outbox_worker.database import Connection, connect, translated
 from outbox_worker.demo.postgres import cluster
 from outbox_worker.demo.postgres_binaries import binaries_in
 from outbox_worker.errors import OutboxError
+from tests.pooler import route
+from tests.pooler.pgbouncer import Pooling, pgbouncer, pooling_of
 
 # The same examples at every run, whatever the machine's speed: `--hypothesis-profile=explore` looks
 # for new ones.
@@ -46,6 +52,8 @@ class Server:
 
     A fault is kept as text and shown by the tests that need what is missing: the others still run.
     ``cloning`` is how databases are made of the template; the server's own way where it is empty.
+    ``pooled`` is the address of the pooler in front of it, empty where there is none, and
+    ``pooling`` what it does.
     """
 
     url: str = ""
@@ -54,10 +62,29 @@ class Server:
     cloning: str = ""
     server_fault: str = ""
     template_fault: str = ""
+    pooled: str = ""
+    pooling: str = ""
 
 
 _OPEN = pytest.StashKey[contextlib.ExitStack]()
 _SERVER = pytest.StashKey[Server]()
+_EXEMPT = "no LISTEN through the pooler: "
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "needs_listen(reason): it is about LISTEN itself; left out where no notification arrives",
+    )
+    config.addinivalue_line("markers", "plans: query plans on 1.2M rows; make test-plans")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("OUTBOX_TEST_POOLER") != Pooling.DEAF:
+        return
+    for item in items:
+        for mark in item.iter_markers("needs_listen"):
+            item.add_marker(pytest.mark.skip(reason=_EXEMPT + mark.kwargs["reason"]))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -71,6 +98,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     server = terminalreporter.config.stash.get(_SERVER, None)
     if server and server.source:
         terminalreporter.write_line(f"Postgres of this run: {server.source}")
+    if server and server.pooled:
+        exempt = sum(
+            _EXEMPT in str(each.longrepr) for each in terminalreporter.getreports("skipped")
+        )
+        terminalreporter.write_line(
+            f"Through PgBouncer in transaction mode ({server.pooling});"
+            f" {exempt} tests left out because they are about LISTEN"
+        )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -83,6 +118,10 @@ def server(request: pytest.FixtureRequest) -> Server:
     found = _server_of(request.config)
     if found.server_fault:
         pytest.fail(found.server_fault, pytrace=False)
+    if found.pooled:
+        direct = urlsplit(found.url).netloc.rpartition("@")[2]
+        pooling = Pooling(found.pooling)
+        route.announce(os.environ, pooled=found.pooled, direct=direct, pooling=pooling)
     return found
 
 
@@ -94,11 +133,26 @@ def server_url(server: Server) -> str:
 
 @pytest.fixture
 def database_url(server: Server) -> Iterator[str]:
-    """URL of a fresh database with all migrations applied; it is dropped after the test."""
+    """URL of a fresh database with all migrations applied; it is dropped after the test.
+
+    It leads through the pooler where there is one.
+    """
     if server.template_fault:
         pytest.fail(server.template_fault, pytrace=False)
     with _database(server, template=server.template) as url:
-        yield url
+        yield route.pooled_url(url)
+
+
+@pytest.fixture
+def direct_url(database_url: str) -> str:
+    """The same database without a pooler: for a test that needs a session of its own."""
+    return route.direct_url(database_url)
+
+
+@pytest.fixture
+def listen_url(database_url: str) -> str:
+    """The same database as a worker is told to LISTEN to it (DATABASE_LISTEN_URL)."""
+    return route.listen_url(database_url)
 
 
 @pytest.fixture
@@ -108,10 +162,28 @@ def empty_database_url(server: Server) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def new_database(server: Server) -> Callable[[], contextlib.AbstractContextManager[str]]:
+    """Makes what `database_url` is, for as long as the caller likes, and without a pooler."""
+    if server.template_fault:
+        pytest.fail(server.template_fault, pytrace=False)
+    return lambda: _database(server, template=server.template)
+
+
 @pytest.fixture
 async def conn(database_url: str) -> AsyncIterator[Connection]:
     """An autocommit connection to `database_url` with rows as dicts."""
     connection = await connect(database_url, application_name="test")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def session(direct_url: str) -> AsyncIterator[Connection]:
+    """The same without a pooler: what a statement leaves in its session is there for the next."""
+    connection = await connect(direct_url, application_name="test")
     try:
         yield connection
     finally:
@@ -132,6 +204,8 @@ def _begin(config: pytest.Config) -> Server:
     try:
         url, source, cloning = opened.enter_context(_choose(os.environ))
         _execute(url, "create database {} template template0", template)
+        pooling = pooling_of(os.environ)
+        pooled = opened.enter_context(pgbouncer(url, pooling)) if pooling else ""
     except OutboxError as error:
         return Server(server_fault=f"{error}. {error.hint}")
     opened.callback(_execute, url, "drop database if exists {} with (force)", template)
@@ -140,7 +214,15 @@ def _begin(config: pytest.Config) -> Server:
         migrate.apply(_with_database(url, template))
     except OutboxError as error:
         fault = f"the migrations failed: {error} {error.hint}"
-    return Server(url=url, source=source, template=template, cloning=cloning, template_fault=fault)
+    return Server(
+        url=url,
+        source=source,
+        template=template,
+        cloning=cloning,
+        template_fault=fault,
+        pooled=pooled,
+        pooling=pooling.value if pooling else "",
+    )
 
 
 @contextlib.contextmanager

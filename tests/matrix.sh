@@ -1,6 +1,7 @@
 #!/bin/bash
-# Every test on each Python with each Postgres: one folder .venv-VERSION per Python. What this machine lacks is skipped
-# and said. Ends with 1 if any combination failed, after all of them have run.
+# Every test on each Python with each Postgres, then on the first Python the query plans with each Postgres and every test
+# through PgBouncer. One folder .venv-VERSION per Python. What this machine lacks is skipped and said. Ends with 1 if any
+# combination failed, after all of them have run.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
 pythons=${MATRIX_PYTHONS:-3.11 3.13}
@@ -18,10 +19,11 @@ interpreter() { # VERSION: the path of a Python that really is that version
   return 1
 }
 
-run() { # LABEL, environment setting, VENV
+run() { # LABEL, environment setting, VENV, target
   echo "=== $1"
-  env -u TEST_DATABASE_URL -u OUTBOX_TEST_DOCKER "$2" make test VENV="$3" || failed+=("$1")
+  env -u TEST_DATABASE_URL -u OUTBOX_TEST_DOCKER -u OUTBOX_TEST_POOLER "$2" make "${4:-test}" VENV="$3" || failed+=("$1")
 }
+first=
 
 for version in $pythons; do
   if ! python=$(interpreter "$version"); then
@@ -30,6 +32,7 @@ for version in $pythons; do
   fi
   venv=.venv-$version
   make setup VENV="$venv" PYTHON="$python" || { failed+=("Python $version: setup"); continue; }
+  first=${first:-$venv}
   if [ "${MATRIX_TESTED:-}" = "$version embedded" ]; then
     echo "=== Python $version, embedded Postgres: skipped, tested just before (MATRIX_TESTED)"
   else
@@ -41,6 +44,14 @@ for version in $pythons; do
     echo "=== Python $version, Postgres 15: skipped, no server in $postgres_15"
   fi
 done
+
+if [ -n "$first" ]; then
+  run "Query plans, embedded Postgres" OUTBOX_TEST_POSTGRES_BIN= "$first" test-plans
+  if [ -x "$postgres_15/postgres" ]; then
+    run "Query plans, Postgres 15 of this machine" OUTBOX_TEST_POSTGRES_BIN="$postgres_15" "$first" test-plans
+  fi
+  run "Through PgBouncer, embedded Postgres" OUTBOX_TEST_POSTGRES_BIN= "$first" test-pooler
+fi
 
 [ ${#failed[@]} = 0 ] || printf '=== failed: %s\n' "${failed[@]}" >&2
 exit $((${#failed[@]} > 0))

@@ -11,8 +11,9 @@ from html.parser import HTMLParser
 from typing import Any
 from uuid import UUID, uuid4
 
-from outbox_worker.alerts import store
+from outbox_worker.alerts import pending, store
 from outbox_worker.alerts.alert import (
+    PAGE,
     AlertId,
     AlertKind,
     Incident,
@@ -136,7 +137,7 @@ def make_named(number: int = 1, **fields: Any) -> NamedDelivery:
         "failed_at": NOW,
         "healed_at": None,
         "due_at": NOW + timedelta(minutes=5),
-        "unmailed": True,
+        "untold": True,
     }
     return NamedDelivery(**{**values, **fields})
 
@@ -151,17 +152,18 @@ def make_incident(*named: NamedDelivery, **fields: Any) -> Incident:
         "stay": None,
         "facts": {"code": "http_503", "pms": "guestly"},
         "count": max(len(named), 1),
-        "mails": 0,
-        "mailed_at": None,
-        "solved_mailed_at": None,
+        "messages": 0,
+        "told_at": None,
+        "solved_told_at": None,
         "first_seen_at": NOW,
         "last_seen_at": NOW,
         "resolved_at": None,
         "named": named,
+        "named_to": len(named),
         "total": len(named),
         "standing": standing,
         "told_standing": 0,
-        "untold": sum(delivery.unmailed for delivery in named),
+        "untold": sum(delivery.untold for delivery in named),
         "now": NOW,
     }
     return Incident(**{**values, **fields})
@@ -200,6 +202,35 @@ async def raised(
     async with begun(conn):
         return await store.raise_alert(
             conn, alert or outage(), deliveries=deliveries, channels=channels
+        )
+
+
+async def next_message(
+    conn: Connection,
+    alert_id: AlertId,
+    *,
+    channel: Destination = Destination.EMAIL,
+    certain: bool = True,
+    page: int = PAGE,
+) -> Incident:
+    """What the channel's next message is made of."""
+    async with begun(conn):
+        await pending.plan(conn, {alert_id: certain}, channel=channel, page=page)
+        return (await pending.read(conn, [alert_id], channel=channel, page=page))[alert_id]
+
+
+async def told(
+    conn: Connection, incident: Incident, *, channel: Destination = Destination.EMAIL
+) -> None:
+    """As if the channel had taken a message about the incident as it was read."""
+    async with begun(conn):
+        await store.lock(conn, ids=[incident.id])
+        await store.mark_told(
+            conn,
+            incident.id,
+            channel=channel,
+            told_to=incident.named_to,
+            resolved_told=incident.resolved_at is not None,
         )
 
 

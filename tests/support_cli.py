@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.pooler.route import direct_setting
+
 PROGRAM = (sys.executable, "-m", "outbox_worker.cli")
 PATIENCE_S = 20.0
 WIDTH = 80
@@ -44,6 +46,7 @@ def settings(database_url: str, **more: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": database_url,
+        **direct_setting(database_url),
         "OUTBOX_ACTOR": "anna",
         "COLUMNS": str(WIDTH),
         "TZ": "UTC",

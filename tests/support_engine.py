@@ -15,6 +15,7 @@ from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination, Reason, WorkerId
 from outbox_worker.outbox.outcome import Done, Retry
 from outbox_worker.outbox.retry import RetryPolicy
+from outbox_worker.worker.gatekeeper import Gatekeeper
 
 LEASE = timedelta(seconds=30)
 A = WorkerId("worker-a")
@@ -32,6 +33,11 @@ POLICY = RetryPolicy(
 def policy(**changes: Any) -> RetryPolicy:
     values = {name: getattr(POLICY, name) for name in RetryPolicy.__slots__}
     return RetryPolicy(**{**values, **changes})
+
+
+def ungated(owner: WorkerId = A, lease: timedelta = LEASE) -> Gatekeeper:
+    """Of destinations that have no gate of their own."""
+    return Gatekeeper({}, owner=owner, lease=lease)
 
 
 class Scripted:
@@ -110,7 +116,8 @@ async def claim_all(
     max_attempts: int | None = 3,
 ) -> list[Claim]:
     wanted = [store.Wanted(destination=destination, limit=limit, max_attempts=max_attempts)]
-    return await store.claim(conn, wanted, owner=owner, lease=lease)
+    claimed = await store.claim(conn, wanted, owner=owner, lease=lease)
+    return list(claimed.claims)
 
 
 async def row_of(conn: Connection, delivery_id: DeliveryId) -> dict[str, Any]:

@@ -10,20 +10,28 @@ from datetime import timedelta
 from outbox_worker.database import Connection, connect
 from outbox_worker.handlers.effect import Result
 from outbox_worker.handlers.protocol import Deadline
+from outbox_worker.metrics import Metrics
 from outbox_worker.outbox.delivery import Claim, Destination
 from outbox_worker.outbox.outcome import Done
 from outbox_worker.worker.loop import Loop
+from outbox_worker.worker.report import Reporter
 from outbox_worker.worker.wakeup import Wakeup
 from tests.support_engine import (
     A,
     Scripted,
+    ungated,
 )
 
 DONE = Result(outcome=Done())
 
 
 def loop_of(
-    url: str, *handlers: Scripted, slots: int = 3, lease: float = 30, poll: float = 0.2
+    url: str,
+    *handlers: Scripted,
+    slots: int = 3,
+    lease: float = 30,
+    poll: float = 0.2,
+    metrics: Metrics | None = None,
 ) -> tuple[Loop, Wakeup]:
     wakeup = Wakeup(url, name="test")
     return (
@@ -34,6 +42,8 @@ def loop_of(
             lease=timedelta(seconds=lease),
             poll=timedelta(seconds=poll),
             wakeup=wakeup,
+            gatekeeper=ungated(A, timedelta(seconds=lease)),
+            reporter=Reporter(metrics or Metrics()),
         ),
         wakeup,
     )

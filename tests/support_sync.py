@@ -16,6 +16,7 @@ from outbox_worker.pms.port import Pms, PmsName
 from outbox_worker.worker.single import deliver_one
 from tests.support_engine import (
     policy,
+    ungated,
 )
 
 
@@ -46,7 +47,7 @@ async def sync(
         conn,
         delivery,
         handler=handling,
-        owner=WorkerId("test"),
+        gatekeeper=ungated(WorkerId("test")),
         lease=timedelta(seconds=30),
         patience=timedelta(seconds=patience),
     )

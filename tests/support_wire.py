@@ -24,6 +24,7 @@ class Wire:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._stranded: list[asyncio.Event] = []
         self._last_words: bytes | None = None
 
     @property
@@ -45,7 +46,8 @@ class Wire:
 
     async def cut(self) -> None:
         """Refuse connections and break those there are, as a server that stops does."""
-        self._flowing.set()
+        for flowing in (*self._stranded, self._flowing):
+            flowing.set()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -65,6 +67,13 @@ class Wire:
         """Let nothing through any more, and say nothing: a network that is gone."""
         self._flowing.clear()
 
+    def strand(self) -> None:
+        """Let nothing through the connections there are, for good; new ones work: half-open."""
+        self._stranded.append(self._flowing)
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     def lose_answer_to(self, words: bytes) -> None:
         """Break the next connection that sends these words, right after the server has them."""
         self._last_words = words
@@ -77,13 +86,15 @@ class Wire:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        flowing = self._flowing
         try:
-            await self._flowing.wait()
+            await flowing.wait()
             there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
             self._writers.add(back)
             try:
                 await asyncio.gather(
-                    self._pump(reader, back, answers_to=writer), self._pump(there, writer)
+                    self._pump(reader, back, flowing, answers_to=writer),
+                    self._pump(there, writer, flowing),
                 )
             finally:
                 self._writers.discard(back)
@@ -98,12 +109,13 @@ class Wire:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        flowing: asyncio.Event,
         *,
         answers_to: asyncio.StreamWriter | None = None,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                await self._flowing.wait()
+                await flowing.wait()
                 lose = answers_to is not None and self._last_words and self._last_words in data
                 if answers_to is not None and lose:
                     self._last_words = None

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.pooler.route import listen_setting
 from tests.support_engine import eventually
 from tests.support_simulator import API_KEY, Simulator
 
@@ -25,6 +26,7 @@ def environment(database_url: str, pms: Simulator | None, **overrides: str) -> d
     return {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": database_url,
+        **listen_setting(database_url),
         "GUESTLY_SYNC_ENABLED": "true",
         "GUESTLY_TEST_MODE": "false",
         "GUESTLY_API_URL": "http://127.0.0.1:9" if pms is None else pms.url,
@@ -41,14 +43,24 @@ def environment(database_url: str, pms: Simulator | None, **overrides: str) -> d
     }
 
 
-class WorkerProcess:
-    """One ``outbox worker run`` and the lines that it has logged."""
+_MAIN = "from outbox_worker.cli import main; main()"
 
-    def __init__(self, log: Path, environ: Mapping[str, str], *arguments: str) -> None:
+
+class WorkerProcess:
+    """One ``outbox worker run`` and the lines that it has logged.
+
+    Args:
+        fault: Statements that its process runs first, which make a bug that there is not.
+    """
+
+    def __init__(
+        self, log: Path, environ: Mapping[str, str], *arguments: str, fault: str = ""
+    ) -> None:
         self._log = log
         self._file = log.open("wb")
+        program = ["-c", f"{fault}\n{_MAIN}"] if fault else ["-m", "outbox_worker.cli"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "outbox_worker.cli", "worker", "run", *arguments],
+            [sys.executable, *program, "worker", "run", *arguments],
             env=dict(environ),
             stdout=self._file,
             stderr=subprocess.STDOUT,
@@ -107,9 +119,11 @@ class WorkerProcess:
 
 
 @contextlib.contextmanager
-def worker(log: Path, environ: Mapping[str, str], *arguments: str) -> Iterator[WorkerProcess]:
+def worker(
+    log: Path, environ: Mapping[str, str], *arguments: str, fault: str = ""
+) -> Iterator[WorkerProcess]:
     """A worker for the length of a block, killed if it is still there at its end."""
-    process = WorkerProcess(log, environ, *arguments)
+    process = WorkerProcess(log, environ, *arguments, fault=fault)
     try:
         yield process
     finally:

@@ -14,6 +14,7 @@ from outbox_worker.env_file import read_env_file
 from outbox_worker.errors import SettingsError
 from outbox_worker.events import Event
 from outbox_worker.settings import SettingsReader
+from outbox_worker.systemd import service_manager
 from webhook_receiver import app, server
 
 _STOPPED, _FAILED, _MISCONFIGURED = 0, 1, 2
@@ -66,9 +67,12 @@ def run(environ: Mapping[str, str]) -> int:
             Event.SERVICE_FAILED, message=f"cannot listen on {address}: {error.strerror}"
         )
         return _FAILED
-    config = server.configured(app.create(database.url.reveal(), stripe))
+    manager = service_manager(environ)
+    application = app.create(
+        database.url.reveal(), stripe, told=lambda text: manager.tell(STATUS=text)
+    )
     server.allow_files()
-    asyncio.run(server.Server(config).serve(sockets))
+    asyncio.run(server.Server(server.configured(application), manager).serve(sockets))
     telemetry.logger().info(Event.SERVICE_STOPPED, message="the receiver has stopped")
     return _STOPPED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,13 +54,20 @@ class Unanswered:
     reason: str
 
 
-def create(database_url: str, stripe: StripeSettings, *, limits: Limits | None = None) -> Starlette:
+def create(
+    database_url: str,
+    stripe: StripeSettings,
+    *,
+    limits: Limits | None = None,
+    told: Callable[[str], object] = str,
+) -> Starlette:
     """Build the application; it connects when it is started.
 
     Args:
         database_url: libpq URL.
         stripe: Signing secrets and which events are wanted.
         limits: None: those of `Limits`.
+        told: Called with a sentence at every change of whether events are taken.
     """
     pool = Pool(database_url)
     receiver = Receiver(
@@ -69,7 +76,7 @@ def create(database_url: str, stripe: StripeSettings, *, limits: Limits | None =
             currency=stripe.currency, livemode=stripe.livemode, account=stripe.account
         ),
         pool=pool,
-        health=Health(database_url),
+        health=Health(database_url, told=told),
         wakeup=Wakeup(pool),
         limits=limits or Limits(),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -36,10 +37,12 @@ class Health:
 
     Args:
         url: libpq URL.
+        told: Called with a sentence at every change.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, told: Callable[[str], object] = str) -> None:
         self._url = url
+        self._told = told
         self._conn: Connection | None = None
         self._seen = Readiness.STARTING
         self._first = asyncio.Event()
@@ -129,6 +132,7 @@ class Health:
         self._first.set()
         if now is before:
             return
+        self._told(_SENTENCES[now])
         if now is not Readiness.READY:
             logger().error(Event.DATABASE_LOST, message=_SENTENCES[now], reason=now.value)
         elif before is Readiness.STARTING:

@@ -18,11 +18,14 @@ class BoundedProtocol(HttpToolsProtocol):
     #: Seconds from the first byte, or from the connection itself, to the end of the headers; and
     #: from an answer to the end of a body that nobody reads any more.
     patience_s = 10.0
+    #: Seconds in which a request may still come that was under way to a server that stops.
+    last_request_s = 3.0
 
     _deadline: TimerHandle | None = None
     _in_head = True
     _heads = 0
     _head_bytes = 0
+    _leaving = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin to wait for a request."""
@@ -53,6 +56,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._wait_no_longer()
         super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The body has ended."""
@@ -65,6 +70,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._in_head:
             self._wait()
+
+    def shutdown(self) -> None:
+        """End after the answer that is under way, or that a new connection was made for.
+
+        A connection that was accepted only now has its request on the way, and so has one whose
+        headers have begun: to close it would lose the request.
+        """
+        idle = not self._heads or self.cycle.response_complete
+        if idle and self._deadline is not None and self._in_head:
+            self._leaving = True
+            self._deadline.cancel()
+            self._deadline = self.loop.call_later(self.last_request_s, self.transport.close)
+            return
+        super().shutdown()
 
     def _wait(self) -> None:
         self._wait_no_longer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import signal
@@ -15,11 +16,14 @@ from starlette.applications import Starlette
 from outbox_worker import telemetry
 from outbox_worker.events import Event
 from outbox_worker.settings import Address
+from outbox_worker.systemd import ServiceManager
 from webhook_receiver.protocol import BoundedProtocol
 
 #: A stop waits for the slowest body and its answer no longer than this.
 _GRACE_S = 10
 _KEEP_ALIVE_S = 20
+#: In which an accepted connection surely has reached its protocol.
+_HANDED_OVER_S = 0.05
 _BACKLOG = 2048
 #: Backstop only: it counts idle connections too, which the protocol ends by itself.
 _MOST_CONNECTIONS = 1000
@@ -50,14 +54,27 @@ def configured(
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which would end the process by the signal itself after a clean stop."""
+    """uvicorn, which would end the process by the signal itself after a clean stop.
+
+    Args:
+        config: See `configured`.
+        manager: Is told when events are taken, and fed as long as the event loop runs.
+    """
+
+    def __init__(self, config: uvicorn.Config, manager: ServiceManager) -> None:
+        super().__init__(config)
+        self._manager = manager
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal or a stop."""
         # uvicorn puts these back when it is done and raises the signal again
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        await super().serve(sockets)
+        feeding = asyncio.create_task(self._manager.feed())
+        try:
+            await super().serve(sockets)
+        finally:
+            feeding.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say where events are taken."""
@@ -69,13 +86,28 @@ class Server(uvicorn.Server):
             address=address,
             pid=os.getpid(),
         )
+        self._manager.tell(READY=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what is under way."""
         telemetry.logger().info(
             Event.SERVICE_DRAINING, message="stopping: what is under way is finished"
         )
+        self._manager.tell(STOPPING=1, STATUS="stopping: what is under way is finished")
+        await self._accept_no_more()
         await super().shutdown(sockets)
+
+    async def _accept_no_more(self) -> None:
+        """Leave further connections to whoever takes over the socket, and lose none of our own.
+
+        asyncio hands an accepted connection over some turns later, and drops it if its server has
+        been closed meanwhile.
+        """
+        running = asyncio.get_running_loop()
+        for listening in self.servers:
+            for listener in listening.sockets:
+                running.remove_reader(listener.fileno())
+        await asyncio.sleep(_HANDED_OVER_S)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -14,10 +14,14 @@ from outbox_worker.outbox.delivery import Destination, State
 
 AlertId = NewType("AlertId", int)
 
+#: Where alerts are told. A channel that is not set up settles them as ``not_configured``.
+ALERT_CHANNELS = (Destination.EMAIL, Destination.CHAT)
+
 #: How many deliveries one mail names at most; those beyond it go into the next mail.
 PAGE = 500
 
-#: Mails about one incident are at least this far apart; one that is back sooner is the same.
+#: Messages of one channel about one incident are at least this far apart; one that is back sooner
+#: is the same.
 SPACING = timedelta(minutes=5)
 
 
@@ -26,6 +30,8 @@ class AlertKind(StrEnum):
 
     SYNC_FAILED = "sync_failed"
     SYNC_REJECTED = "sync_rejected"
+    SYNC_UNCERTAIN = "sync_uncertain"
+    CIRCUIT_OPEN = "circuit_open"
     MISCONFIGURED = "misconfigured"
     AMOUNT_MISMATCH = "amount_mismatch"
     PAID_AFTER_CANCELLATION = "paid_after_cancellation"
@@ -35,6 +41,7 @@ class AlertKind(StrEnum):
     EVENT_FAILED = "event_failed"
     EVENT_MALFORMED = "event_malformed"
     REPORTED = "reported"
+    CHANNEL_FAILING = "channel_failing"
     TEST = "test"
 
 
@@ -112,7 +119,7 @@ class NamedDelivery:
         stay: Its booking; None when there is none (any more).
         state: None when the delivery's row is gone.
         failed_at, healed_at, due_at: Aware UTC.
-        unmailed: Whether no mail has named it yet.
+        untold: Whether the channel has not named it yet.
     """
 
     delivery_id: int
@@ -126,24 +133,26 @@ class NamedDelivery:
     failed_at: datetime
     healed_at: datetime | None
     due_at: datetime | None
-    unmailed: bool
+    untold: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """An alert as it is now, with the deliveries that its next mail is to name.
+    """An alert as it is now to one channel, with the deliveries that its next message is to name.
 
     Args:
         stay: The booking that the alert itself is about.
         count: How often it was reported.
-        mails: Mails accepted so far; the next one's number is one more.
-        mailed_at, solved_mailed_at: When the last mail was accepted, and the same again if that
-            one calls it solved; aware UTC.
-        named: At most `PAGE`; of a resolved alert the unmailed ones first, then the others.
+        messages: Those that the channel took so far; the next one's number is one more.
+        told_at, solved_told_at: When it took the last one, and the same again if that one calls it
+            solved; aware UTC.
+        named: At most a page of them; of a resolved alert the untold ones first, then the others.
+        named_to: What the channel has told once it takes the next message; a mark in the order in
+            which the alert's deliveries were named.
         total: Deliveries named by it, ever.
         standing: Those among them that are not healed.
-        told_standing: Those among the standing ones that an earlier mail has named.
-        untold: Those that no mail has named yet, healed or not; ``named`` may hold fewer.
+        told_standing: Those among the standing ones that an earlier message has named.
+        untold: Those that no message has named yet, healed or not; ``named`` may hold fewer.
         now: The database's clock when it was read; aware UTC.
     """
 
@@ -153,13 +162,14 @@ class Incident:
     stay: Stay | None
     facts: Mapping[str, str]
     count: int
-    mails: int
-    mailed_at: datetime | None
-    solved_mailed_at: datetime | None
+    messages: int
+    told_at: datetime | None
+    solved_told_at: datetime | None
     first_seen_at: datetime
     last_seen_at: datetime
     resolved_at: datetime | None
     named: tuple[NamedDelivery, ...]
+    named_to: int
     total: int
     standing: int
     told_standing: int
@@ -167,16 +177,16 @@ class Incident:
     now: datetime
 
     @property
-    def unmailed(self) -> tuple[NamedDelivery, ...]:
-        """The deliveries among ``named`` that no mail has named yet."""
-        return tuple(delivery for delivery in self.named if delivery.unmailed)
+    def fresh(self) -> tuple[NamedDelivery, ...]:
+        """The deliveries among ``named`` that the channel has not named yet."""
+        return tuple(delivery for delivery in self.named if delivery.untold)
 
     @property
     def has_news(self) -> bool:
-        """Whether there is anything that nobody has been told yet."""
-        if self.unmailed or self.mails == 0:
+        """Whether there is anything that the channel has not told yet."""
+        if self.fresh or self.messages == 0:
             return True
         if self.kind is AlertKind.TEST:
             return False
         # solved and not told, or back again after it was told to be solved
-        return (self.resolved_at is None) != (self.solved_mailed_at is None)
+        return (self.resolved_at is None) != (self.solved_told_at is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from hashlib import sha256
 from typing import Any
@@ -17,12 +17,14 @@ from outbox_worker.alerts import shown
 from outbox_worker.alerts.mime import SENDER_NAME
 from outbox_worker.alerts.port import Accepted, AlertMessage
 from outbox_worker.errors import AlertChannelError
+from outbox_worker.pms.retry_after import retry_after
 from outbox_worker.settings_types import Secret
 
 _TIMEOUT = timedelta(seconds=10)
 #: An answer is read for its status and one sentence.
 _BODY_LIMIT = 16 * 1024
 _SENTENCE_LIMIT = 200
+_TOO_MANY = 429
 #: Nothing of the request has left, whatever follows.
 _NOT_SENT = (
     httpx.ConnectError,
@@ -189,6 +191,9 @@ def _accepted(response: httpx.Response, body: bytes) -> Accepted:
         f"the mail API {why}",
         ambiguous=response.is_server_error,
         http_status=status,
+        retry_after=retry_after(response.headers, now=datetime.now(UTC))
+        if status == _TOO_MANY
+        else None,
     )
 
 

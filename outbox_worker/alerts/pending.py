@@ -1,4 +1,4 @@
-"""What the next mail about an alert has to say: choosing its deliveries, and reading it all."""
+"""What a channel's next message about an alert says: choosing its deliveries, and reading all."""
 
 from __future__ import annotations
 
@@ -12,43 +12,57 @@ from outbox_worker.outbox.delivery import Destination, Snapshot, state_of
 from outbox_worker.sql import query
 
 
-async def plan(conn: Connection, alerts: Mapping[AlertId, bool], *, page: int = PAGE) -> None:
-    """Choose, for good, which deliveries the next mail of each open alert names.
+async def plan(
+    conn: Connection,
+    alerts: Mapping[AlertId, bool],
+    *,
+    channel: Destination,
+    page: int = PAGE,
+) -> None:
+    """Choose, for good, which deliveries the channel's next message about each open alert names.
 
-    A mail whose fate is unknown has to be repeated with the same content under the same Message-ID,
-    or a mailbox that drops repeated mails would hide what was added.
+    A message whose fate is unknown has to be repeated with the same content: as a mail it has the
+    same Message-ID, and a mailbox that drops repeated mails would hide what was added.
 
     Args:
         conn: Inside a transaction of its own, before `read`.
-        alerts: By id, whether it is certain that no mail of unknown fate is under way: then the
+        alerts: By id, whether it is certain that no message of unknown fate is under way: then the
             choice may be made anew.
-        page: How many deliveries one mail names at most; the same for `read`.
+        channel: One of `ALERT_CHANNELS`; each keeps its own account.
+        page: How many deliveries one message names at most; the same for `read`.
     """
     ids = sorted(alerts)
     await store.lock(conn, ids=ids)
+    await conn.execute(query("alert_begin_telling"), {"ids": ids, "channel": channel})
     await conn.execute(
-        query("alert_plan_mail"), {"ids": ids, "certain": [alerts[i] for i in ids], "page": page}
+        query("alert_plan_message"),
+        {"ids": ids, "certain": [alerts[i] for i in ids], "channel": channel, "page": page},
     )
 
 
 async def read(
-    conn: Connection, ids: Sequence[AlertId], *, page: int = PAGE
+    conn: Connection, ids: Sequence[AlertId], *, channel: Destination, page: int = PAGE
 ) -> dict[AlertId, Incident]:
-    """The alerts that exist, by id, with the deliveries that their next mail is to name."""
+    """The alerts that exist, by id, with what the channel's next message is to name."""
     wanted = sorted(set(ids))
-    cursor = await conn.execute(query("alert_read"), {"ids": wanted})
+    cursor = await conn.execute(query("alert_read"), {"ids": wanted, "channel": channel})
     alerts = await cursor.fetchall()
-    cursor = await conn.execute(query("alert_read_named"), {"ids": wanted, "page": page})
-    named: dict[int, dict[int, Row]] = {}
+    cursor = await conn.execute(
+        query("alert_read_named"), {"ids": wanted, "channel": channel, "page": page}
+    )
+    named: dict[int, list[Row]] = {}
     for row in await cursor.fetchall():
-        once = named.setdefault(row["alert_id"], {})
-        # one that healed and failed again has several rows: the newest that is still to be told
-        if row["mailed_at"] is None or row["delivery_id"] not in once:
+        named.setdefault(row["alert_id"], []).append(row)
+    return {AlertId(row["id"]): _incident_from(row, named.get(row["id"], [])) for row in alerts}
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """One row for each delivery: of one that healed and failed again, the newest to be told."""
+    once: dict[int, Row] = {}
+    for row in rows:
+        if row["untold"] or row["delivery_id"] not in once:
             once[row["delivery_id"]] = row
-    return {
-        AlertId(row["id"]): _incident_from(row, list(named.get(row["id"], {}).values()))
-        for row in alerts
-    }
+    return list(once.values())
 
 
 def _incident_from(row: Row, named: Sequence[Row]) -> Incident:
@@ -59,13 +73,14 @@ def _incident_from(row: Row, named: Sequence[Row]) -> Incident:
         stay=_stay(row),
         facts={str(name): str(value) for name, value in row["facts"].items()},
         count=row["count"],
-        mails=row["mails"],
-        mailed_at=_utc(row["mailed_at"]),
-        solved_mailed_at=_utc(row["solved_mailed_at"]),
+        messages=row["messages"],
+        told_at=_utc(row["told_at"]),
+        solved_told_at=_utc(row["solved_told_at"]),
         first_seen_at=row["first_seen_at"].astimezone(UTC),
         last_seen_at=row["last_seen_at"].astimezone(UTC),
         resolved_at=_utc(row["resolved_at"]),
-        named=tuple(_named(each, now=row["now"]) for each in named),
+        named=tuple(_named(each, now=row["now"]) for each in _once(named)),
+        named_to=max((each["named_id"] for each in named if each["untold"]), default=0),
         total=row["total"],
         standing=row["standing"],
         told_standing=row["told_standing"],
@@ -98,7 +113,7 @@ def _named(row: Row, *, now: datetime) -> NamedDelivery:
         failed_at=row["failed_at"].astimezone(UTC),
         healed_at=_utc(row["healed_at"]),
         due_at=_utc(row["due_at"]),
-        unmailed=row["mailed_at"] is None,
+        untold=row["untold"],
     )
 
 

@@ -1,18 +1,21 @@
-"""The parts that every alert is made of, and what the kinds share. Pure."""
+"""The parts that every alert is made of, and what kinds and channels share. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from outbox_worker.alerts import shown
-from outbox_worker.alerts.alert import Incident, Stay
+from outbox_worker.alerts.alert import ALERT_CHANNELS, Incident, NamedDelivery, Stay
+from outbox_worker.outbox.delivery import Destination
 
 _PMS = {"guestly": "Guestly", "guesty": "Guesty"}
+_CHANNELS = {Destination.EMAIL: "e-mail", Destination.CHAT: "chat"}
 
 
 class Tone(StrEnum):
-    """How urgent a mail is; the values are its subject's tag and the name of its colour."""
+    """How urgent an alert is; the values are its tag and the name of its colour."""
 
     ACTION = "Action"
     WARNING = "Warning"
@@ -60,6 +63,31 @@ def booking(stay: Stay | None) -> str:
     return "A booking" if stay is None else f"Booking {shown.short_name(stay)}"
 
 
+def title_of(delivery: NamedDelivery) -> str:
+    """A delivery by what it carries: a booking, an event, or an alert through a channel."""
+    if delivery.stay is not None:
+        return f"Booking {shown.reference(delivery.stay)}"
+    key = shown.clean(delivery.key, 80) or str(delivery.delivery_id)
+    match delivery.destination:
+        case Destination.EMAIL | Destination.CHAT as channel:
+            return f"Alert {key} by {_CHANNELS[channel]}"
+        case Destination.INBOX:
+            return f"Event {key}"
+        case Destination.GUESTLY | None:
+            return f"Booking {key}"
+        case _:
+            assert_never(delivery.destination)
+
+
+def handle_of(delivery: NamedDelivery) -> str:
+    """What names a delivery in a command."""
+    if delivery.stay is not None:
+        return shown.handle(delivery.stay)
+    # an alert's number would be taken for a delivery's
+    known = None if delivery.destination in ALERT_CHANNELS else shown.token(delivery.key)
+    return known or str(delivery.delivery_id)
+
+
 def subject_of(incident: Incident) -> str | None:
     """What names the alert's booking, payment or event in a command; None: nothing does."""
     if incident.stay is not None:
@@ -71,7 +99,9 @@ def subject_of(incident: Incident) -> str | None:
     if len(incident.named) != 1:
         return None
     only = incident.named[0]
-    return shown.token(only.key) if only.stay is None else shown.handle(only.stay)
+    if only.stay is None and only.destination not in ALERT_CHANNELS:
+        return shown.token(only.key)
+    return handle_of(only)
 
 
 def look(incident: Incident) -> Step:

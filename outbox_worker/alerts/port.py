@@ -1,12 +1,14 @@
-"""What a channel for alerts is to the rest of the house: one message, sent or not."""
+"""What a channel for alerts is to the rest of the house: one message, taken or not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from outbox_worker.alerts.alert import AlertId
+
+Message_contra = TypeVar("Message_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,20 @@ class AlertMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChatMessage:
+    """One message for a chat.
+
+    Args:
+        alert_id: The alert that it is about.
+        text: In Slack's markup, at most `alerts.render_chat.LIMIT` characters; nothing in it
+            mentions or notifies anybody by name.
+    """
+
+    alert_id: AlertId
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """The channel took the message.
 
@@ -58,14 +74,14 @@ class Accepted:
     http_status: int | None = None
 
 
-class AlertChannel(Protocol):
-    """Something that carries alerts to people."""
+class AlertChannel(Protocol[Message_contra]):
+    """Something that carries alerts, in the form of its messages, to people."""
 
     @property
     def timeout(self) -> timedelta:
         """Longest time of one `send`."""
 
-    async def send(self, message: AlertMessage) -> Accepted:
+    async def send(self, message: Message_contra) -> Accepted:
         """Hand over one message, within a bounded time.
 
         Raises:

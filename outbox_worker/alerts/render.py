@@ -76,7 +76,7 @@ def message(incident: Incident, *, currency: str) -> AlertMessage:
         text=_environment().get_template("alert.txt").render(view),
         html=_environment().get_template("alert.html").render(view),
         message_id=_message_id(incident),
-        references=(f"<alert-{incident.id}.1@booking-outbox>",) if incident.mails else (),
+        references=(f"<alert-{incident.id}.1@booking-outbox>",) if incident.messages else (),
     )
 
 
@@ -109,7 +109,7 @@ def _message_id(incident: Incident) -> str:
     # "solved" sets it apart from a mail of the same number whose fate was unknown when the
     # incident ended: a mailbox that knows that one would drop this one
     solved = ".solved" if incident.resolved_at is not None else ""
-    return f"<alert-{incident.id}.{incident.mails + 1}{solved}@booking-outbox>"
+    return f"<alert-{incident.id}.{incident.messages + 1}{solved}@booking-outbox>"
 
 
 def _subject(said: Words) -> str:
@@ -148,11 +148,10 @@ def _block(incident: Incident, delivery: NamedDelivery, currency: str) -> Block:
         trouble.append(("Next attempt", shown.moment(delivery.due_at)))
     if delivery.stay is not None:
         return _stay_block(delivery.stay, trouble, currency, pms=phrasing.pms(incident))
-    known = shown.token(delivery.key)
     return Block(
-        title=f"{_kind_of(delivery)} {shown.clean(delivery.key, 80) or delivery.delivery_id}",
+        title=phrasing.title_of(delivery),
         rows=tuple(trouble),
-        command=f"outbox show {known or delivery.delivery_id}",
+        command=f"outbox show {phrasing.handle_of(delivery)}",
     )
 
 
@@ -195,9 +194,8 @@ def _table_row(delivery: NamedDelivery, currency: str) -> TableRow:
     )
     stay = delivery.stay
     if stay is None:
-        name = shown.clean(delivery.key, 80) or str(delivery.delivery_id)
         return TableRow(
-            title=f"{_kind_of(delivery)} {name}", when="", about="", trouble=_dotted(trouble)
+            title=phrasing.title_of(delivery), when="", about="", trouble=_dotted(trouble)
         )
     about = (
         shown.property_of(stay),
@@ -231,10 +229,6 @@ def _state(delivery: NamedDelivery) -> str:
             return state.value
 
 
-def _kind_of(delivery: NamedDelivery) -> str:
-    return "Event" if delivery.destination == "inbox" else "Booking"
-
-
 def _error(delivery: NamedDelivery, *, limit: int = 300) -> str:
     code = shown.error_code(delivery.error_code)
     text = shown.clean(delivery.error, limit)
@@ -253,7 +247,7 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
 
 def _others(incident: Incident) -> str:
     """What this mail does not name: the rest that follows, and what earlier mails have named."""
-    later = incident.untold - len(incident.unmailed)
+    later = incident.untold - len(incident.fresh)
     sentences = []
     if later > 0:
         sentences.append(f"{later} more will be named in the next mail, five minutes after this.")
@@ -266,7 +260,7 @@ def _others(incident: Incident) -> str:
 def _footer(incident: Incident) -> str:
     return (
         f"Alert {incident.id} ({incident.kind.value}, {shown.clean(incident.fingerprint, 80)}), "
-        f"mail {incident.mails + 1}. Reported {shown.counted(incident.count, 'time')}, first on "
+        f"mail {incident.messages + 1}. Reported {shown.counted(incident.count, 'time')}, first on "
         f"{shown.moment(incident.first_seen_at)}, last on {shown.moment(incident.last_seen_at)}. "
         "Mails about one incident are at least five minutes apart; the next one comes when "
         "something joins it or when it is solved."

@@ -1,4 +1,4 @@
-"""Alerts in Postgres: raising, healing, and recording that a mail was accepted.
+"""Alerts in Postgres: raising, healing, and recording that a channel has told of one.
 
 The caller owns the transaction. Lock order: bookings, deliveries, alerts by id, then the alerts'
 own deliveries. A transaction that calls several of these functions locks all its alerts with `lock`
@@ -87,7 +87,7 @@ async def raise_alerts(
 
     Raises of one incident are merged first: a later one's facts win. A delivery that an open alert
     names already is not named again until it is healed. An incident that was solved, or last
-    mailed, less than `SPACING` ago is opened again rather than anew.
+    told, less than `SPACING` ago is opened again rather than anew.
 
     Args:
         conn: Inside the transaction that changes what the alert is about; it holds the deliveries.
@@ -144,6 +144,21 @@ async def heal(
     return await _tell_resolved(conn, await cursor.fetchall(), channels)
 
 
+async def resolve(
+    conn: Connection, kind: AlertKind, fingerprint: str, *, channels: Sequence[Destination]
+) -> tuple[AlertId, ...]:
+    """Resolve the open alert of an incident that names no deliveries: what it told of is over.
+
+    Args:
+        conn: Inside the transaction that ends it; it locks no other alert.
+        kind: Kind of incident.
+        fingerprint: Which one of them.
+        channels: Asked to tell that it is solved.
+    """
+    cursor = await conn.execute(query("alert_resolve"), {"kind": kind, "fingerprint": fingerprint})
+    return await _tell_resolved(conn, await cursor.fetchall(), channels)
+
+
 async def open_about(
     conn: Connection, bookings: Sequence[UUID], kinds: Iterable[AlertKind]
 ) -> dict[AlertId, UUID]:
@@ -171,24 +186,26 @@ async def close(
     return await _tell_resolved(conn, await cursor.fetchall(), channels)
 
 
-async def mark_mailed(
-    conn: Connection, alert_id: AlertId, delivery_ids: Sequence[int], *, resolved_told: bool
+async def mark_told(
+    conn: Connection, alert_id: AlertId, *, channel: Destination, told_to: int, resolved_told: bool
 ) -> None:
-    """Record that a mail was accepted, and ask for another one while something is still unnamed.
+    """Record that a message was accepted, and ask for another while something is still unnamed.
 
     Args:
         conn: Inside the transaction that settles the alert's own delivery, after it; `lock` has
             been called before.
-        alert_id: The alert that the mail was about.
-        delivery_ids: The deliveries that the mail named for the first time.
-        resolved_told: Whether the mail said that the incident is solved.
+        alert_id: The alert that the message was about.
+        channel: Where it was told; what the other one has told is left as it is.
+        told_to: ``named_to`` of the incident that it was made of.
+        resolved_told: Whether the message said that the incident is solved.
     """
-    values = {"id": alert_id, "deliveries": list(delivery_ids), "solved_told": resolved_told}
-    await conn.execute(query("alert_mark_mailed"), values)
-    cursor = await conn.execute(query("alert_mark_named"), values)
+    cursor = await conn.execute(
+        query("alert_mark_told"),
+        {"id": alert_id, "channel": channel, "told_to": told_to, "solved_told": resolved_told},
+    )
     row = await cursor.fetchone()
     if row is not None and row["unnamed"]:
-        await _request(conn, [alert_id], [Destination.EMAIL])
+        await _request(conn, [alert_id], [channel])
 
 
 async def _upsert(

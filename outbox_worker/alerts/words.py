@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from outbox_worker.alerts import phrasing, shown, words_payment, words_sync
+from outbox_worker.alerts import (
+    phrasing,
+    shown,
+    words_channel,
+    words_gate,
+    words_payment,
+    words_sync,
+)
 from outbox_worker.alerts.alert import AlertKind, Incident
 from outbox_worker.alerts.phrasing import Step, Tone, Words
 from outbox_worker.outbox.delivery import State
@@ -12,14 +19,20 @@ from outbox_worker.outbox.delivery import State
 
 def of(incident: Incident) -> Words:
     """The words for the alert as it is now, solved or not."""
-    kind = incident.kind
-    if incident.resolved_at is not None and kind is not AlertKind.TEST:
+    if incident.resolved_at is not None and incident.kind is not AlertKind.TEST:
         return _solved(incident)
+    return _open(incident)
+
+
+def _open(incident: Incident) -> Words:
+    kind = incident.kind
     match kind:
         case AlertKind.SYNC_FAILED | AlertKind.SYNC_REJECTED:
             return words_sync.trouble(incident)
         case AlertKind.MISCONFIGURED:
             return words_sync.misconfigured(incident)
+        case AlertKind.CIRCUIT_OPEN | AlertKind.SYNC_UNCERTAIN:
+            return words_gate.of(incident)
         case (
             AlertKind.AMOUNT_MISMATCH
             | AlertKind.PAID_AFTER_CANCELLATION
@@ -34,6 +47,8 @@ def of(incident: Incident) -> Words:
             return words_payment.event_malformed(incident)
         case AlertKind.REPORTED:
             return _reported(incident)
+        case AlertKind.CHANNEL_FAILING:
+            return words_channel.failing(incident)
         case AlertKind.TEST:
             return _test()
         case _:
@@ -55,7 +70,7 @@ def _reported(incident: Incident) -> Words:
 def _test() -> Words:
     return Words(
         tone=Tone.TEST,
-        symptom="Alerts of booking-outbox reach this mailbox",
+        symptom="Alerts of booking-outbox arrive here",
         happened=("Somebody asked for a trial alert. Nothing is wrong.",),
         steps=(
             Step(text="Nothing. To see how the bookings are doing:", commands=("outbox status",)),
@@ -67,8 +82,10 @@ def _solved(incident: Incident) -> Words:
     ended = incident.resolved_at or incident.last_seen_at
     lasted = shown.lasted(ended - incident.first_seen_at)
     happened = [f"Solved on {shown.moment(ended)}, after {lasted}."]
-    if incident.mails == 0:
-        happened.append("This is the first mail about it: none could be sent before it was over.")
+    if incident.messages == 0:
+        happened.append(
+            "This is the first message about it: none could be sent before it was over."
+        )
     known = phrasing.subject_of(incident)
     return Words(
         tone=Tone.SOLVED,
@@ -86,8 +103,10 @@ def _solved(incident: Incident) -> Words:
 def _solved_symptom(incident: Incident) -> str:
     pms = phrasing.pms(incident)
     match incident.kind:
-        case AlertKind.SYNC_FAILED | AlertKind.SYNC_REJECTED:
+        case AlertKind.SYNC_FAILED | AlertKind.SYNC_REJECTED | AlertKind.SYNC_UNCERTAIN:
             return _solved_sync(incident, pms)
+        case AlertKind.CIRCUIT_OPEN:
+            return f"{pms} answers again"
         case AlertKind.MISCONFIGURED:
             return _solved_refusal(incident, pms)
         case AlertKind.PAID_WITHOUT_BOOKING:
@@ -101,6 +120,8 @@ def _solved_symptom(incident: Incident) -> str:
             | AlertKind.CANCELED_AFTER_CONFIRMATION
         ):
             return f"{phrasing.booking(incident.stay)}: the question about its payment is closed"
+        case AlertKind.CHANNEL_FAILING:
+            return words_channel.solved(incident)
         case AlertKind.REPORTED | AlertKind.TEST:
             return f"{phrasing.booking(incident.stay)} needs no further look"
         case _:

@@ -38,7 +38,7 @@ class _Gap(Enum):
 def trouble(incident: Incident) -> Words:
     """Bookings that were given up: attempts used up, or refused."""
     pms = phrasing.pms(incident)
-    fresh = incident.unmailed or incident.named
+    fresh = incident.fresh or incident.named
     if not fresh:
         return _reported(incident, pms)
     one = fresh[0] if len(fresh) == 1 else None
@@ -59,11 +59,11 @@ def trouble(incident: Incident) -> Words:
 def misconfigured(incident: Incident) -> Words:
     """The PMS refuses our key or address: the bookings that wait for it."""
     pms = phrasing.pms(incident)
-    fresh = incident.unmailed or incident.named
+    fresh = incident.fresh or incident.named
     code = shown.error_code(incident.facts.get("code"))
     whose = "a booking" if len(fresh) == 1 else f"{len(fresh)} bookings" if fresh else "bookings"
     why = f" ({code})" if code else ""
-    they, are = ("It", "is") if len(fresh) == 1 else ("They", "are")
+    they, are, itself = ("It", "is", "itself") if len(fresh) == 1 else ("They", "are", "themselves")
     settings = (
         "GUESTLY_API_KEY and GUESTLY_API_URL"
         if pms == "Guestly"
@@ -75,7 +75,8 @@ def misconfigured(incident: Incident) -> Words:
         extras=_soonest(fresh),
         happened=(
             f"{pms} refuses the calls for {whose}{why}: usually the key or the address is wrong.",
-            f"{they} {are} tried again every minute, and {are} sent as soon as {pms} takes that.",
+            "One call is tried every five minutes.",
+            f"{they} {are} sent by {itself} as soon as {pms} takes that.",
         ),
         guest_sees=_guest_sees(fresh),
         risk=_risk({_gap(delivery.stay) for delivery in fresh} or {_Gap.MISSING}, pms),
@@ -91,7 +92,7 @@ def _symptom_of_refusal(incident: Incident, fresh: Sequence[NamedDelivery], pms:
     refuses = f"{pms} refuses our key or address"
     if len(fresh) == 1:
         return f"{phrasing.booking(fresh[0].stay)} waits: {refuses}"
-    number = f"{len(fresh)} {'more ' if incident.mails else ''}" if fresh else ""
+    number = f"{len(fresh)} {'more ' if incident.messages else ''}" if fresh else ""
     return f"{refuses}, {number}bookings are waiting"
 
 
@@ -102,7 +103,7 @@ def _refused_alone(fresh: Sequence[NamedDelivery], pms: str) -> Sequence[Step]:
     return (
         Step(
             text=f"If other bookings reach {pms} meanwhile, see what it answers to this one:",
-            commands=(f"outbox show {_handle(fresh[0])}",),
+            commands=(f"outbox show {phrasing.handle_of(fresh[0])}",),
         ),
     )
 
@@ -159,7 +160,7 @@ def _symptom_of_one(incident: Incident, stay: Stay | None, pms: str) -> str:
 
 
 def _symptom_of_many(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> str:
-    number = f"{len(fresh)} more" if incident.mails else f"{len(fresh)}"
+    number = f"{len(fresh)} more" if incident.messages else f"{len(fresh)}"
     stays = [delivery.stay for delivery in fresh]
     paid = all(stay is not None and stay.payment_status == "completed" for stay in stays)
     bookings = "paid bookings" if paid else "bookings"
@@ -231,7 +232,7 @@ def _risk(gaps: set[_Gap], pms: str) -> str:
 
 
 def _steps(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> tuple[Step, ...]:
-    handles = [_handle(delivery) for delivery in fresh]
+    handles = [phrasing.handle_of(delivery) for delivery in fresh]
     code = shown.error_code(incident.facts.get("code"))
     if len(handles) == 1:
         look, again = f"outbox show {handles[0]}", f"outbox requeue {handles[0]} --wait"
@@ -264,9 +265,3 @@ def _correction(code: str | None, fresh: Sequence[NamedDelivery], pms: str) -> l
         wanted = sorted({shown.token(slug) or "SLUG" for slug in slugs})
         commands = tuple(f"outbox listings set {slug} LISTING_ID" for slug in wanted[:_COMMANDS])
     return [Step(text=known.format(pms=pms), commands=commands)]
-
-
-def _handle(delivery: NamedDelivery) -> str:
-    if delivery.stay is not None:
-        return shown.handle(delivery.stay)
-    return shown.token(delivery.key) or str(delivery.delivery_id)

@@ -33,10 +33,12 @@ class Invocation:
     Args:
         environ: The process's environment; a file given with ``--env-file`` fills in what it lacks.
         as_json: Whether ``--json`` was given.
+        from_env_file: Names that the file filled in.
     """
 
     environ: Mapping[str, str]
     as_json: bool
+    from_env_file: frozenset[str] = frozenset()
 
     def settings(self) -> SettingsReader:
         """A fresh reader of the settings; call ``finish()`` after the areas that are needed."""
@@ -129,7 +131,11 @@ def _read_env_file(ctx: click.Context, _param: click.Parameter, path: Path | Non
     read = read_env_file(path)
     invocation = ctx.find_object(Invocation)
     if invocation is not None:
-        ctx.obj = replace(invocation, environ={**read, **invocation.environ})
+        ctx.obj = replace(
+            invocation,
+            environ={**read, **invocation.environ},
+            from_env_file=frozenset(read) - frozenset(invocation.environ),
+        )
 
 
 def _user() -> str:

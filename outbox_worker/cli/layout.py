@@ -78,6 +78,11 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone():%d %b %H:%M:%S}"
 
 
+def minute(at: datetime) -> str:
+    """Local date and time to the minute, where room is scarce."""
+    return f"{at.astimezone():%d %b %H:%M}"
+
+
 def zone() -> str:
     """The name of the local time zone, for a heading above `moment`s."""
     return datetime.now().astimezone().tzname() or "local time"

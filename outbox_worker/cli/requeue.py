@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from outbox_worker.cli.bulk import paced, progress_bar, to_its_end
+from outbox_worker.cli.examples import examples
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import counted, wrapped
 from outbox_worker.cli.prompt import require_consent
@@ -36,6 +37,11 @@ class Choice:
     test_mode: bool
     code: str | None
     since: datetime | None
+
+    @property
+    def heading(self) -> str:
+        """Above the list of what will be sent."""
+        return "To be sent" if self.missing else "To be sent again"
 
     def check(self) -> None:
         """Refuse what contradicts itself.
@@ -81,7 +87,15 @@ class Run:
         self.closed += changed.closed
 
 
-@click.command("requeue", short_help="Send bookings again, or for the first time.")
+@click.command(
+    "requeue",
+    short_help="Send bookings again, or for the first time.",
+    epilog=examples(
+        "outbox requeue LA2026-48213 --wait",
+        "outbox requeue --failed --error http_503 --since 6h",
+        "outbox requeue --missing --dry-run",
+    ),
+)
 @click.argument("refs", metavar="[REF]...", nargs=-1)
 @click.option("--failed", is_flag=True, help="Everything that was given up.")
 @click.option("--error", "code", metavar="CODE", help="With --failed: only with this error code.")
@@ -122,11 +136,11 @@ def command(
         database, "requeue", lambda conn: _plan(conn, choice, sync)
     )
     if dry_run:
-        return _dry(items, notes, first_time=choice.missing)
+        return _dry(items, notes, choice.heading)
     wanted = [item for item in items if item.skip is None]
     if wanted and not choice.refs:
         require_consent(
-            "\n".join([*preview(items, first_time=choice.missing), *notes]),
+            "\n".join([*preview(items, choice.heading), *notes]),
             question=f"Send {counted(len(wanted), 'booking')}?"
             if choice.missing or choice.test_mode
             else f"Send {len(wanted)} again?",
@@ -218,7 +232,7 @@ async def _selection(conn: Connection, choice: Choice) -> Selection:
     return Named(targets=tuple([await resolve(conn, ref) for ref in choice.refs]))
 
 
-def _dry(items: tuple[Item, ...], notes: tuple[str, ...], *, first_time: bool) -> Reply:
+def _dry(items: tuple[Item, ...], notes: tuple[str, ...], heading: str) -> Reply:
     outcome = Outcome(
         dry_run=True,
         interrupted=False,
@@ -229,5 +243,5 @@ def _dry(items: tuple[Item, ...], notes: tuple[str, ...], *, first_time: bool) -
         closed=(),
         settled=None,
     )
-    lines = (*preview(items, first_time=first_time), *notes, "Dry run: nothing was changed.")
+    lines = (*preview(items, heading), *notes, "Dry run: nothing was changed.")
     return Reply(data=outcome, lines=lines)

@@ -39,9 +39,8 @@ class Outcome:
     settled: tuple[Settled, ...] | None
 
 
-def preview(items: Sequence[Item], *, first_time: bool = False) -> Iterator[str]:
-    """Lines that show what would be sent (again), and what would be left alone and why."""
-    heading = "To be sent" if first_time else "To be sent again"
+def preview(items: Sequence[Item], heading: str = "To be sent again") -> Iterator[str]:
+    """Lines that show what would be acted on, and what would be left alone and why."""
     wanted = [item for item in items if item.skip is None]
     if wanted:
         rows = [("REF", "CHECK-IN", "STATE", "LAST ERROR")]
@@ -56,20 +55,22 @@ def preview(items: Sequence[Item], *, first_time: bool = False) -> Iterator[str]
         ]
         yield f"{heading}: {len(wanted)}"
         yield from columns(rows, indent="  ")
-        yield from _more(len(wanted))
+        yield from more(len(wanted))
     else:
         yield f"{heading}: nothing"
-    yield from _skipped([(item.name, item.skip) for item in items if item.skip is not None])
+    yield from left_alone([(item.name, item.skip) for item in items if item.skip is not None])
 
 
-def _skipped(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+def left_alone(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Lines that name what is not acted on, and why."""
     if pairs:
         yield f"Left alone: {len(pairs)}"
         yield from columns(pairs[:_SHOWN], indent="  ")
-        yield from _more(len(pairs))
+        yield from more(len(pairs))
 
 
-def _more(total: int) -> Iterator[str]:
+def more(total: int) -> Iterator[str]:
+    """A line that says how many of a cut list are not shown."""
     if total > _SHOWN:
         yield f"  and {total - _SHOWN:,} more"
 
@@ -93,15 +94,15 @@ def exit_code(outcome: Outcome) -> ExitCode:
 
 def answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
     """Lines about what was done; ``chosen``: how many subjects the plan had."""
-    yield from _skipped([(each.name, each.reason) for each in outcome.skipped])
+    yield from left_alone([(each.name, each.reason) for each in outcome.skipped])
     if outcome.closed:
         yield f"{counted(len(outcome.closed), 'alert')} closed."
     if outcome.settled is not None:
-        yield from _results(outcome.settled)
+        yield from results(outcome.settled)
     elif outcome.requeued:
         shown = ", ".join(each.name for each in outcome.requeued[:_SHOWN])
         yield from wrapped(f"Asked for again: {len(outcome.requeued)} ({shown})")
-        yield from _more(len(outcome.requeued))
+        yield from more(len(outcome.requeued))
     left = chosen - len(outcome.requeued) - len(outcome.skipped)
     if outcome.interrupted and left:
         yield f"Interrupted: {counted(left, 'row')} not reached."
@@ -121,7 +122,8 @@ def _word(requeued: Requeued) -> str:
     return token(requeued.name) or str(requeued.delivery_id)
 
 
-def _results(settled: Sequence[Settled]) -> Iterator[str]:
+def results(settled: Sequence[Settled]) -> Iterator[str]:
+    """Lines that say what became of each."""
     synced = [each for each in settled if each.state == "synced"]
     others = [each for each in settled if each.state != "synced"]
     for each in synced[:_SHOWN]:
@@ -130,12 +132,12 @@ def _results(settled: Sequence[Settled]) -> Iterator[str]:
             continue
         held = f", reservation {each.reservation_id}" if each.reservation_id else ""
         yield f"{each.name}  synced{held}"
-    yield from _more(len(synced))
+    yield from more(len(synced))
     for each in others[:_SHOWN]:
         code = f" ({each.error_code})" if each.error_code else ""
         why = each.note or f"{each.error or 'no details'}{code}"
         yield from wrapped(why, first=f"{each.name}  {each.state}: ", rest="  ")
-    yield from _more(len(others))
+    yield from more(len(others))
     if len(settled) > 1:
         tested = sum(each.tested for each in synced)
         parts = [(len(synced) - tested, "synced"), (tested, "only tested"), (len(others), "not")]

@@ -15,10 +15,23 @@ from outbox_worker.cli.invocation import standard_options
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "status": "status",
+        "list": "list",
         "show": "show",
         "requeue": "requeue",
+        "sync": "sync",
+        "check": "check",
+        "link": "link",
+        "discard": "discard",
+        "pause": "pause",
+        "resume": "resume",
+        "destinations": "destinations",
         "listings": "listings",
+        "events": "events",
+        "alerts": "alerts",
         "worker": "worker",
+        "stats": "stats",
+        "config": "config",
+        "prune": "prune",
         "migrate": "migrate",
         "simulator": "simulator",
     }

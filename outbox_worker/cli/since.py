@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import click
 
+from outbox_worker.cli.length import UNITS
+
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
-_UNITS = {
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "min": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-    "w": timedelta(weeks=1),
-}
 
 
 class Since(click.ParamType[datetime]):
@@ -33,7 +27,7 @@ class Since(click.ParamType[datetime]):
         ago = _AGO.fullmatch(text)
         try:
             if ago:
-                return datetime.now().astimezone() - int(ago[1]) * _UNITS[ago[2]]
+                return datetime.now().astimezone() - int(ago[1]) * UNITS[ago[2]]
             return datetime.fromisoformat(text).astimezone()
         except (ValueError, OverflowError):
             self.fail(

@@ -14,6 +14,7 @@ from outbox_worker.cli.reply import Reply
 
 if TYPE_CHECKING:
     from outbox_worker.operations.status import DestinationCounts, OpenAlert, Status
+    from outbox_worker.operations.trouble import Overdue, Trouble
 
 
 @click.command("status", short_help="Whether a person is needed, and what is owed.")
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def command(invocation: Invocation) -> Reply:
     """Say whether a person is needed, what is owed to whom, and who is working.
 
-    Exit code 5 when a person is needed.
+    Exit code 5 when a person is needed: something was given up, has been owed for over five
+    minutes or cannot be told, a live payment was handled in test mode, or no worker is running.
     """
     database, sync = invocation.database_and_sync()
     from outbox_worker.operations.fleet import SyncMode
@@ -46,7 +48,7 @@ def _lines(status: Status) -> Iterator[str]:
         yield "Nothing needs you."
     yield ""
     for each in status.destinations:
-        yield from _destination(each)
+        yield from _destination(each, off=each.destination in status.trouble.unconfigured)
     yield from _oldest(status)
     yield from _waiting(status)
     yield ""
@@ -97,9 +99,39 @@ def _needs(status: Status) -> Iterator[str]:
             yield f"    {alert.kind}{about}, since {moment(alert.first_seen_at)}"
             yield from wrapped(_fix(alert), first="      fix: ")
         yield from _more(status.open_alerts_total, len(status.open_alerts))
-    if any("no worker" in need for need in status.needs):
-        yield "  work is due and no worker is running"
-        yield "    fix: outbox worker run"
+    yield from _trouble(status.trouble)
+    if not status.fleet.workers:
+        yield f"  {status.needs[-1]}"
+        yield "    fix: outbox worker run (or: systemctl start outbox-worker)"
+
+
+def _trouble(trouble: Trouble) -> Iterator[str]:
+    for each in trouble.channels:
+        code = f" ({each.error_code})" if each.error_code else ""
+        yield f"  {each.sentence}, since {moment(each.since)}{code}"
+        settings = (
+            "ALERT_CHAT_WEBHOOK_URL"
+            if each.channel == "chat"
+            else "ADMIN_ALERT_EMAIL, EMAIL_FROM and EMAIL_API_KEY or SMTP_URL"
+        )
+        if each.error:
+            yield from wrapped(each.error, first="    why: ")
+        yield from wrapped(f"check {settings}, then restart the worker", first="    fix: ")
+    if trouble.live_tested:
+        what = counted(trouble.live_tested, "live payment was", "live payments were")
+        yield f"  {what} handled in test mode: not in Guestly"
+        yield "    fix: set GUESTLY_TEST_MODE=false and restart the worker, then"
+        yield "         outbox requeue --test-mode"
+    if late := trouble.overdue:
+        yield f"  {late.destination} has been owed something for {span(late.waited)}"
+        yield f"    fix: outbox show {_overdue_ref(late)}"
+
+
+def _overdue_ref(overdue: Overdue) -> str:
+    from outbox_worker.alerts.shown import token
+
+    known = overdue.destination in {"guestly", "inbox"} and token(overdue.name)
+    return known or str(overdue.delivery_id)
 
 
 def _fix(alert: OpenAlert) -> str:
@@ -110,7 +142,11 @@ def _fix(alert: OpenAlert) -> str:
         code = f" ({alert.code})" if alert.code else ""
         return f"correct GUESTLY_API_KEY / GUESTLY_API_URL{code} and restart the worker"
     ref = (token(alert.booking) if alert.booking else None) or alert.booking_id
-    return f"outbox show {ref}" if ref else "look the event up in Stripe"
+    if ref:
+        return f"outbox show {ref}"
+    if alert.kind is AlertKind.EVENT_MALFORMED:
+        return "look the event up in Stripe"
+    return "outbox destinations" if alert.kind is AlertKind.CIRCUIT_OPEN else "outbox alerts list"
 
 
 def _parked(status: Status) -> Iterator[str]:
@@ -137,12 +173,16 @@ def _more(total: int, shown: int) -> Iterator[str]:
         yield f"    and {total - shown:,} more"
 
 
-def _destination(each: DestinationCounts) -> Iterator[str]:
+def _destination(each: DestinationCounts, *, off: bool) -> Iterator[str]:
+    told = each.destination in {"email", "chat"}
     parts = [
-        f"{state} {number:,}{'+' if state == 'synced' and each.synced_at_least else ''}"
+        f"{'told' if told and state == 'synced' else state} {number:,}"
+        f"{'+' if state == 'synced' and each.synced_at_least else ''}"
         for state, number in each.counts.items()
-        if number
+        if number and not (off and state == "synced")
     ]
+    if off:
+        parts.insert(0, "not set up")
     if parts or each.destination != "chat":
         yield from wrapped(", ".join(parts) or "nothing yet", first=f"{each.destination:<9}")
 

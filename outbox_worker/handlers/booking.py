@@ -42,6 +42,9 @@ from outbox_worker.pms.port import (
 )
 from outbox_worker.telemetry import logger
 
+#: One claim looks a booking up and writes it, at most.
+MOST_CALLS = 2
+
 #: Reservation id of a booking that only test mode has handled.
 TEST_RESERVATION_ID = "test-reservation-id"
 
@@ -221,6 +224,7 @@ class BookingHandler:
                 assert_never(step)
 
     async def _look_up(self, job: Job, pms: Pms) -> Result:
+        job.deadline.reads()
         answer = await pms.find(job.booking.reference)
         match answer:
             case Found(reservations=hits):
@@ -228,7 +232,7 @@ class BookingHandler:
             case Absent():
                 hits = ()
             case RateLimited() | Unavailable() | Rejected() | Misconfigured():
-                return results.failed(job, answer)
+                return results.told_if_doubtful(job, results.failed(job, answer))
             case _:
                 assert_never(answer)
         step = decide.after_look_up(job.wanted, hits, doubt=job.doubt)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from outbox_worker.alerts.alert import AlertId, NewAlert
+    from outbox_worker.outbox.delivery import Destination
     from outbox_worker.pms.port import Mode, PmsName
 
 
@@ -51,15 +52,21 @@ class AlertRaised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertMailed:
-    """A mail that names these deliveries was accepted."""
+class AlertTold:
+    """A channel has taken a message about an alert.
+
+    Args:
+        told_to: ``named_to`` of the incident that the message was made of.
+        resolved_told: Whether it said that the incident is solved.
+    """
 
     alert_id: AlertId
-    delivery_ids: tuple[int, ...]
+    channel: Destination
+    told_to: int
     resolved_told: bool
 
 
-Effect: TypeAlias = ReservationHeld | AlertRaised | AlertMailed
+Effect: TypeAlias = ReservationHeld | AlertRaised | AlertTold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

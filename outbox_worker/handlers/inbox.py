@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeAlias, assert_never
 
 from outbox_worker.alerts.alert import NewAlert
-from outbox_worker.database import Connection
+from outbox_worker.database import Connection, bounded
 from outbox_worker.errors import DatabaseError, DatabaseUnreachableError, NotFoundError
 from outbox_worker.handlers.effect import AlertRaised, Effect, Result
 from outbox_worker.handlers.protocol import Deadline
@@ -82,23 +82,26 @@ class InboxHandler:
         if not deadline.allows(self._timeout):
             return Result(outcome=Abandon(code="lease_too_short"))
         try:
-            async with self._connect() as conn:
-                receipt = await inbox.redrive(
-                    conn, claim.key, rules=self._rules, within=self._timeout
-                )
-                if receipt.wake and receipt.outcome not in inbox.REDRIVEN:
-                    await inbox.wake(conn)
+            # a network that is gone would hold the transaction's answer back for ever
+            receipt = await bounded(self._redrive(claim.key), within=self._timeout)
         except NotFoundError as error:
             park = Park(code="event_gone", message=str(error))
             alert = not_applied(claim.key, state.intent_id, reason=str(error))
             return Result(outcome=park, effects=(_once(alert),))
-        except DatabaseUnreachableError:
+        except (DatabaseUnreachableError, TimeoutError):
             retry = Retry(code="database_unreachable", message="Postgres could not be reached")
             return Result(outcome=retry)
         except DatabaseError:
             retry = Retry(code="database_refused", message="Postgres refused the transaction")
             return Result(outcome=retry)
         return _result(claim, state, receipt)
+
+    async def _redrive(self, event_id: str) -> Receipt:
+        async with self._connect() as conn:
+            receipt = await inbox.redrive(conn, event_id, rules=self._rules, within=self._timeout)
+            if receipt.wake and receipt.outcome not in inbox.REDRIVEN:
+                await inbox.wake(conn)
+        return receipt
 
 
 def _result(claim: Claim, event: OverdueEvent, receipt: Receipt) -> Result:

@@ -29,6 +29,9 @@ class Deadline(Protocol):
             Once it said yes, the claim counts as begun: it is never given back, only settled.
         """
 
+    def reads(self) -> None:
+        """Say that a call follows that changes nothing; writes are counted by `allows`."""
+
 
 class Handler(Protocol[State]):
     """Brings one destination to the current state of a key."""

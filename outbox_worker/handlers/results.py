@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 from uuid import UUID
@@ -34,6 +34,12 @@ from outbox_worker.pms.port import (
     Unsupported,
     WriteAnswer,
 )
+
+#: A person is told when a write of unknown outcome stays unknown for longer.
+_DOUBT_PATIENCE = timedelta(minutes=15)
+
+#: Statuses from here on are the fault of the PMS.
+_SERVER_ERROR = 500
 
 #: How soon a row is looked at again that waits for a person or for the settings to change.
 RECHECK = timedelta(seconds=60)
@@ -123,6 +129,20 @@ def reservation(
     )
 
 
+def told_if_doubtful(job: Job, result: Result) -> Result:
+    """The same, with an alert if nothing could be found out about a write for too long."""
+    doubt = job.doubt
+    if doubt is None or doubt.now - doubt.until <= _DOUBT_PATIENCE:
+        return result
+    alert = NewAlert(
+        kind=AlertKind.SYNC_UNCERTAIN,
+        fingerprint=f"{job.claim.destination}:uncertain",
+        facts={"pms": job.pms},
+    )
+    effect = AlertRaised(alert=alert, only_if_given_up=False, names_delivery=True)
+    return replace(result, effects=(*result.effects, effect))
+
+
 def quiet(job: Job, rest: timedelta, *, http_status: int | None) -> Result:
     """Too early to write after a write of unknown outcome."""
     wait = Wait(
@@ -151,13 +171,19 @@ def failed(job: Job, answer: WriteAnswer) -> Result:
         case Misconfigured():
             return _misconfigured(job, answer)
         case Unavailable():
-            retry = Retry(code=answer.code, message=answer.message, http_status=answer.http_status)
+            retry = Retry(
+                code=answer.code,
+                message=answer.message,
+                outage=_outage(answer.http_status),
+                http_status=answer.http_status,
+            )
             return retried(job, retry)
         case Ambiguous():
             retry = Retry(
                 code=answer.code,
                 message=answer.message,
                 ambiguous=True,
+                outage=_outage(answer.http_status),
                 settled_for=job.rules.quiet if answer.finished else timedelta(0),
                 http_status=answer.http_status,
             )
@@ -172,6 +198,11 @@ def failed(job: Job, answer: WriteAnswer) -> Result:
             raise AssertionError("handled by the step that called")
         case _:
             assert_never(answer)
+
+
+def _outage(http_status: int | None) -> bool:
+    """Whether a failed call says that the PMS itself does not work."""
+    return http_status is None or http_status >= _SERVER_ERROR
 
 
 def retried(job: Job, retry: Retry) -> Result:
@@ -216,7 +247,8 @@ def abandoned(job: Job) -> Result:
 
 def _misconfigured(job: Job, answer: Misconfigured) -> Result:
     wait = Wait(
-        due_in=RECHECK,
+        # the gate holds it; behind the others, so that another row is the next probe
+        due_in=timedelta(0),
         record=AttemptOutcome.MISCONFIGURED,
         code=answer.code,
         message=answer.message,

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import assert_never
 
-from outbox_worker.alerts import shown
 from outbox_worker.bookings.booking import BookingStatus, PaymentStatus
+from outbox_worker.operations import explain_step as step
 from outbox_worker.operations.explain_alert import MEANINGS
+from outbox_worker.operations.explain_step import Step
 from outbox_worker.operations.fleet import DISABLED, Fleet
 from outbox_worker.operations.refs import Subject
 from outbox_worker.operations.timeline import AlertFacts, BookingFacts, DeliveryFacts, Timeline
@@ -17,27 +18,6 @@ from outbox_worker.pms.port import Mode
 
 #: Nobody tells us when a property lets its guests in.
 _ARRIVAL = time(15)
-
-#: What mends a refusal, by error code; for others the booking itself is to be corrected.
-_MENDS = {
-    "reservation_gone": "Find out in Guestly who removed the reservation. If the guest still comes,"
-    " enter the stay there with the booking reference as its confirmation code.",
-    "foreign_reservation": "Correct the confirmation code of the other stay in Guestly.",
-    "several_reservations": "Cancel all but the oldest reservation in Guestly.",
-    "takeover_reservation_id": "Compare the booking with Guestly.",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One thing to do.
-
-    Args:
-        command: What to type; empty where there is no command for it.
-    """
-
-    text: str
-    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,23 +76,13 @@ def explain(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> Explanation
     )
 
 
-def handle(timeline: Timeline) -> str:
-    """What names the subject in a command: its own name where a shell takes it as it is."""
-    booking = timeline.booking
-    known = shown.token(timeline.target.name)
-    if known is not None:
-        return known
-    if booking is not None:
-        return str(booking.id)
-    return str(timeline.delivery.id) if timeline.delivery else timeline.target.key
-
-
 def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
     delivery = timeline.delivery
     if delivery is None:
         return _never_requested(timeline)
     error = _error(delivery)
-    if delivery.misconfigured and delivery.state in {State.WAITING, State.RETRYING}:
+    refused = fleet.closed.get(Destination.GUESTLY) != DISABLED and delivery.misconfigured
+    if refused and delivery.state in {State.WAITING, State.RETRYING, State.HELD}:
         return _misconfigured(timeline, fleet, error)
     match delivery.state:
         case State.SYNCED:
@@ -121,21 +91,21 @@ def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
             return _Said(headline="A worker is sending it now.", why=f"worker {delivery.owner}")
         case State.WAITING:
             return _Said(
-                headline="On its way: it waits for a worker.", why=error, steps=_worker(fleet)
+                headline="On its way: it waits for a worker.", why=error, steps=step.worker(fleet)
             )
         case State.RETRYING:
             return _Said(
                 headline=f"{_not_there(timeline)} the last attempt failed; it is tried again"
                 " by itself.",
                 why=error,
-                steps=_worker(fleet),
+                steps=step.worker(fleet),
             )
         case State.CHECKING:
             return _Said(
                 headline=f"{_not_there(timeline)} the answer to the last call was lost, so Guestly"
                 " is asked first what became of it; nothing is sent twice.",
                 why=error,
-                steps=_worker(fleet),
+                steps=(*step.worker(fleet), step.check(timeline)),
             )
         case State.HELD:
             return _held(timeline, fleet)
@@ -149,17 +119,17 @@ def _with_alert(said: _Said, alert: AlertFacts, timeline: Timeline) -> _Said:
     """The alert first: it is what a person is waited for."""
     meaning = MEANINGS[alert.kind]
     found = f"{alert.message or meaning.why} (alert {alert.id}, {alert.kind})"
+    close = Step(
+        text="Once it is dealt with, close the alert:",
+        command=f"outbox requeue {step.handle(timeline)}",
+    )
+    if timeline.delivery is not None and timeline.delivery.state is State.DISCARDED:
+        # asked for again, it would be sent
+        close = step.discard(timeline, close.text)
     return _Said(
         headline=f"{meaning.headline} {said.headline}",
         why=f"{found}; {said.why}" if said.why else found,
-        steps=(
-            Step(text=meaning.act),
-            *said.steps,
-            Step(
-                text="Once it is dealt with, close the alert:",
-                command=f"outbox requeue {handle(timeline)}",
-            ),
-        ),
+        steps=(Step(text=meaning.act), *said.steps, close),
     )
 
 
@@ -170,38 +140,27 @@ def _misconfigured(timeline: Timeline, fleet: Fleet, error: str) -> _Said:
         why=error,
         steps=(
             Step(text="Correct GUESTLY_API_KEY or GUESTLY_API_URL and restart the worker."),
-            *_worker(fleet),
-            Step(text="Then try at once:", command=f"outbox requeue {handle(timeline)} --wait"),
+            *step.worker(fleet),
+            step.send(timeline, "Then try at once:"),
         ),
     )
 
 
 def _given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> _Said:
-    send = f"outbox requeue {handle(timeline)} --wait"
-    error = _error(delivery)
     if delivery.discarded_at is not None:
-        return _Said(
-            headline="Set aside by a person: it is not sent.",
-            why=error,
-            steps=(Step(text="Send it after all:", command=send),),
-        )
-    if delivery.due_at is not None:
-        return _Said(
-            headline=f"{_not_there(timeline)} every attempt failed; it is tried again by itself.",
-            why=error,
-            steps=(*_worker(fleet), Step(text="Try at once:", command=send)),
-        )
+        headline = "Set aside by a person: it is not sent."
+    elif delivery.due_at is not None:
+        headline = f"{_not_there(timeline)} every attempt failed; it is tried again by itself."
+    else:
+        headline = f"{_not_there(timeline)} it is not tried again until a person acts."
     return _Said(
-        headline=f"{_not_there(timeline)} it is not tried again until a person acts.",
-        why=error,
-        steps=(*_mend(delivery, timeline.booking), Step(text="Then send it again:", command=send)),
+        headline=headline, why=_error(delivery), steps=step.given_up(timeline, delivery, fleet)
     )
 
 
 def _never_requested(timeline: Timeline) -> _Said:
     booking = timeline.booking
     live = [held for held in timeline.reservations if held.mode is Mode.LIVE]
-    send = Step(text="Send it:", command=f"outbox requeue {handle(timeline)} --wait")
     if live:
         return _Said(
             headline=f"In Guestly as {live[0].reservation_id}; nothing was asked for since.",
@@ -219,7 +178,11 @@ def _never_requested(timeline: Timeline) -> _Said:
             return _Said(headline="Cancelled, and Guestly never held it: nothing to do.")
         case BookingStatus.CONFIRMED | BookingStatus.COMPLETED:
             return _Said(
-                headline="Not in Guestly: nobody has asked for it to be sent.", steps=(send,)
+                headline="Not in Guestly: nobody has asked for it to be sent.",
+                steps=(
+                    step.send(timeline, "Send it:"),
+                    step.link(timeline, "Or, if it was entered in Guestly by hand:"),
+                ),
             )
         case _:
             assert_never(booking.status)
@@ -231,7 +194,7 @@ def _synced(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
         return _Said(
             headline=f"In Guestly as {live[0].reservation_id}, but the booking has changed since"
             " and nobody has asked for the change to be sent.",
-            steps=(Step(text="Send it:", command=f"outbox requeue {handle(timeline)} --wait"),),
+            steps=(step.send(timeline, "Send it:"),),
         )
     if live:
         cancelled = timeline.booking and timeline.booking.status is BookingStatus.CANCELLED
@@ -241,7 +204,7 @@ def _synced(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
         )
     if timeline.reservations:
         off = Step(text="Set GUESTLY_TEST_MODE=false and restart the worker.")
-        send = Step(text="Then send it:", command=f"outbox requeue {handle(timeline)} --wait")
+        send = step.send(timeline, "Then send it:")
         return _Said(
             headline="TEST: not in Guestly. It was handled in test mode, where nothing is sent.",
             steps=(off, send) if fleet.mode.test_mode else (send,),
@@ -250,14 +213,10 @@ def _synced(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
 
 
 def _held(timeline: Timeline, fleet: Fleet) -> _Said:
-    reason = fleet.closed.get(Destination.GUESTLY, "")
-    steps: tuple[Step, ...] = ()
-    if reason == DISABLED:
-        steps = (Step(text="Set GUESTLY_SYNC_ENABLED=true and restart the worker."),)
     return _Said(
         headline=f"{_not_there(timeline)} it is held, and sent as soon as that ends.",
-        why=reason,
-        steps=steps,
+        why=fleet.closed.get(Destination.GUESTLY, ""),
+        steps=step.opened(timeline, fleet),
     )
 
 
@@ -268,8 +227,14 @@ def _other(timeline: Timeline, fleet: Fleet) -> _Said:
         if event is None:
             return _Said(headline="Nothing is owed for it.")
         return _Said(headline=f"Received, {_words(event.outcome)}.", why=event.detail or "")
-    again = Step(text="Try at once:", command=f"outbox requeue {handle(timeline)} --wait")
+    again = step.send(timeline, "Try at once:")
     error = _error(delivery)
+    if delivery.state is State.DISCARDED:
+        return _Said(
+            headline=f"Set aside by a person: the {what} is not dealt with any more.",
+            why=error,
+            steps=(step.send(timeline, "Do it after all:"),),
+        )
     if delivery.state is State.SYNCED:
         outcome = f": {_words(event.outcome)}" if event else ""
         return _Said(headline=f"Done{outcome}.")
@@ -279,21 +244,26 @@ def _other(timeline: Timeline, fleet: Fleet) -> _Said:
         return _Said(
             headline=f"The {what} was given up after {delivery.attempts} attempts.",
             why=error,
-            steps=(*_worker(fleet), again),
+            steps=(
+                *step.worker(fleet),
+                again,
+                step.discard(timeline, "Or, if nothing is to be done:"),
+            ),
         )
     if event is not None and event.outcome == "waiting":
         return _Said(
             headline="A payment without its booking: it is applied when the booking appears.",
             why=error,
             steps=(
-                *_worker(fleet),
+                *step.worker(fleet),
                 Step(text="Find the booking of this payment on the site, or refund it in Stripe."),
+                step.discard(timeline, "Once it is refunded:"),
             ),
         )
     return _Said(
         headline=f"The {what} is not done yet ({delivery.state}).",
         why=error,
-        steps=(*_worker(fleet), again),
+        steps=(*step.worker(fleet), again),
     )
 
 
@@ -311,30 +281,6 @@ def _error(delivery: DeliveryFacts) -> str:
     if delivery.error_code is None:
         return ""
     return f"{delivery.error or 'no details'} ({delivery.error_code})"
-
-
-def _worker(fleet: Fleet) -> tuple[Step, ...]:
-    if fleet.workers:
-        return ()
-    return (Step(text="No worker is running. Start one:", command="outbox worker run"),)
-
-
-def _mend(delivery: DeliveryFacts, booking: BookingFacts | None) -> tuple[Step, ...]:
-    code = delivery.error_code or ""
-    if code == "listing_missing":
-        slug = booking.property_slug if booking is not None else None
-        word = (shown.token(slug) if slug else None) or "SLUG"
-        return (
-            Step(
-                text="Say which listing the property is in Guestly:",
-                command=f"outbox listings set {word} LISTING_ID",
-            ),
-        )
-    if code == "booking_gone":
-        return (Step(text="Cancel the stay in Guestly, if it is there."),)
-    return (
-        Step(text=_MENDS.get(code, "Correct what the error names, on the site or in Guestly.")),
-    )
 
 
 def _guest_sees(booking: BookingFacts) -> str:

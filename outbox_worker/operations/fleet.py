@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from outbox_worker.database import Connection, Row
+from outbox_worker.database import Connection
+from outbox_worker.gate import store as gate_store
+from outbox_worker.gate.circuit import Cause, State
+from outbox_worker.gate.store import Gate
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.sql import query
 
@@ -53,6 +56,7 @@ class Fleet:
         workers: Seen lately, oldest first.
         mode: How the running workers handle bookings; with none running, as our own settings say.
         closed: Why a destination takes nothing, one sentence each; open ones are absent.
+        held: Those among them that a person holds back: paused, or switched off.
         now: The database's clock, aware UTC.
     """
 
@@ -60,6 +64,7 @@ class Fleet:
     mode: SyncMode
     closed: Mapping[Destination, str]
     now: datetime
+    held: frozenset[Destination] = frozenset()
 
 
 async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
@@ -93,21 +98,37 @@ async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
         if workers
         else ours
     )
-    cursor = await conn.execute(query("closed_gates"))
-    rows = await cursor.fetchall()
-    closed = {Destination(row["destination"]): _reason(row) for row in rows if row["closed"]}
+    gates = await gate_store.read_all(conn)
+    closed = {gate.destination: reason(gate) for gate in gates if not gate.open}
+    held = {gate.destination for gate in gates if gate.pause is not None}
     if not mode.enabled:
         closed[Destination.GUESTLY] = DISABLED
-    return Fleet(workers=workers, mode=mode, closed=closed, now=rows[0]["now"])
+        held.add(Destination.GUESTLY)
+    return Fleet(workers=workers, mode=mode, closed=closed, now=gates[0].now, held=frozenset(held))
 
 
-def _reason(row: Row) -> str:
-    if row["paused"]:
+def reason(gate: Gate) -> str:
+    """Why a gate that is not open takes nothing, in words that follow "it is held: "."""
+    if gate.pause is not None:
         until = (
             "until resumed"
-            if row["paused_until"] is None
-            else f"until {row['paused_until']:%Y-%m-%d %H:%M} UTC"
+            if gate.pause.until is None
+            else f"until {gate.pause.until:%Y-%m-%d %H:%M} UTC"
         )
-        why = f": {row['pause_reason']}" if row["pause_reason"] else ""
-        return f"paused by {row['paused_by'] or 'an operator'} {until}{why}"
-    return "its circuit is open: the last calls all failed"
+        why = f": {gate.pause.reason}" if gate.pause.reason else ""
+        return f"paused by {gate.pause.by} {until}{why}"
+    circuit = gate.circuit
+    if circuit.state is not State.CLOSED:
+        code = f" ({circuit.code})" if circuit.code else ""
+        if circuit.cause is Cause.MISCONFIGURED:
+            return f"our key or address is refused{code}; {_next_probe(gate)}"
+        return f"its last calls all failed{code}; {_next_probe(gate)}"
+    return f"it asked to be left alone until {gate.held_until:%H:%M:%S} UTC"
+
+
+def _next_probe(gate: Gate) -> str:
+    if gate.circuit.state is State.HALF_OPEN:
+        return "one call is under way to see whether it works again"
+    if gate.circuit.until is None or gate.circuit.until <= gate.now:
+        return "the next call is tried as soon as there is one to make"
+    return f"one call is tried at {gate.circuit.until:%H:%M:%S} UTC"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TypeAlias, assert_never
@@ -70,7 +71,8 @@ class Item:
         name: Booking reference, event id, or what else people call it.
         delivery_id: None: never requested.
         state: None: never requested.
-        skip: Why it is left alone; None: it will be requested.
+        skip: Why it is left alone; None: it is acted on.
+        reserved: Whether a PMS is on record as holding a reservation for it.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Item:
     failed_at: datetime | None
     discarded_at: datetime | None
     skip: str | None
+    reserved: bool = False
 
 
 async def plan(conn: Connection, selection: Selection, *, view: PmsView) -> tuple[Item, ...]:
@@ -101,21 +104,18 @@ async def plan(conn: Connection, selection: Selection, *, view: PmsView) -> tupl
         Every selected subject once, those that will be left alone included: as they were named,
         else the soonest check-in first.
     """
-    keys = list(dict.fromkeys(await _keys(conn, selection, view)))
-    cursor = await conn.execute(
-        query("requeue_plan"),
-        {"destinations": [d for d, _ in keys], "keys": [key for _, key in keys]},
-    )
-    rows = await cursor.fetchall()
     names = {t.key: t.name for t in selection.targets} if isinstance(selection, Named) else {}
-    items = [_item(row, names) for row in rows]
+    items = [
+        replace(item, skip=_skip(item))
+        for item in await _read(conn, await _keys(conn, selection, view), names)
+    ]
     # at rest, and with something on record: does the PMS hold what it should?
     settled = [
         item.booking_id
-        for item, row in zip(items, rows, strict=True)
+        for item in items
         if item.booking_id is not None
         and item.skip is None
-        and (item.state is State.SYNCED or (item.state is None and row["reserved"]))
+        and (item.state is State.SYNCED or (item.state is None and item.reserved))
     ]
     views = await booking_store.read_for_sync(conn, settled, pms=view.pms) if settled else {}
     compared = (
@@ -125,6 +125,23 @@ async def plan(conn: Connection, selection: Selection, *, view: PmsView) -> tupl
         for item in items
     )
     return tuple(compared if isinstance(selection, Named) else sorted(compared, key=_urgency))
+
+
+async def read_named(conn: Connection, targets: Sequence[Target]) -> tuple[Item, ...]:
+    """The rows of some subjects, each once and in their order; none has a reason to be skipped."""
+    keys = [await _named(conn, target) for target in targets]
+    return tuple(await _read(conn, keys, {target.key: target.name for target in targets}))
+
+
+async def _read(
+    conn: Connection, keys: Sequence[tuple[Destination, str]], names: Mapping[str, str]
+) -> list[Item]:
+    each_once = list(dict.fromkeys(keys))
+    cursor = await conn.execute(
+        query("requeue_plan"),
+        {"destinations": [d for d, _ in each_once], "keys": [key for _, key in each_once]},
+    )
+    return [_item(row, names) for row in await cursor.fetchall()]
 
 
 async def _keys(
@@ -155,7 +172,7 @@ def _urgency(item: Item) -> tuple[bool, date, str]:
     return item.check_in is None, item.check_in or date.max, item.name
 
 
-def _item(row: Row, names: dict[str, str]) -> Item:
+def _item(row: Row, names: Mapping[str, str]) -> Item:
     state = None if row["id"] is None else state_of(snapshot_from(row), now=row["now"], held=False)
     status = None if row["status"] is None else _status(row["status"])
     return Item(
@@ -172,24 +189,25 @@ def _item(row: Row, names: dict[str, str]) -> Item:
         delivered=row["delivered"] or 0,
         failed_at=row["failed_at"],
         discarded_at=row["discarded_at"],
-        skip=_skip(row, state, status),
+        skip=None,
+        reserved=row["reserved"],
     )
 
 
-def _skip(row: Row, state: State | None, status: BookingStatus | None) -> str | None:
+def _skip(item: Item) -> str | None:
     """Why a row is left alone whatever the PMS holds."""
-    if state is State.SENDING:
+    if item.state is State.SENDING:
         return "a worker is sending it now"
-    if row["destination"] != Destination.GUESTLY:
-        if state is None:
+    if item.destination is not Destination.GUESTLY:
+        if item.state is None:
             return "nothing is owed for it"
-        return "done already" if state is State.SYNCED else None
-    if not row["present"]:
+        return "done already" if item.state is State.SYNCED else None
+    if item.booking_id is None:
         return "the booking was deleted from the site"
-    if state is None and not row["reserved"]:
-        if status is BookingStatus.PENDING:
+    if item.state is None and not item.reserved:
+        if item.booking_status is BookingStatus.PENDING:
             return "not confirmed yet: there is nothing to send"
-        if status is BookingStatus.CANCELLED:
+        if item.booking_status is BookingStatus.CANCELLED:
             return "cancelled before the PMS held it: there is nothing to send"
     return None
 

@@ -5,47 +5,32 @@ Lock order: bookings, deliveries, alerts, the alerts' own deliveries; each by id
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from psycopg import errors as pg
-
-from outbox_worker.alerts import store as alert_store
-from outbox_worker.alerts.alert import AlertId
 from outbox_worker.bookings import store as booking_store
 from outbox_worker.database import Connection
+from outbox_worker.gate import store as gate_store
 from outbox_worker.operations.actions import record_action
-from outbox_worker.operations.explain_alert import MEANINGS
 from outbox_worker.operations.plan import Item
+from outbox_worker.operations.slices import (
+    Closed,
+    Request,
+    Skipped,
+    bookings_of,
+    by_lock_order,
+    close_alerts,
+    left_alone,
+    lock,
+    locked,
+    together_or_apart,
+)
 from outbox_worker.outbox import store as outbox_store
-from outbox_worker.outbox.delivery import DeliveryId, Destination
+from outbox_worker.outbox.delivery import DeliveryId
 from outbox_worker.sql import query
 
-#: Marks our writes, so that the optional trigger on bookings stays silent.
-_ORIGIN = "operator"
-#: Who is told that an alert is solved.
-_CHANNELS = (Destination.EMAIL,)
-#: Deliveries that come after their alerts in the lock order.
-_ALERTS_OWN = frozenset({Destination.EMAIL, Destination.CHAT})
-_CHANGED_MEANWHILE = "changed since the list was made"
-_LOCKED = "somebody else holds it locked; try again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """Who asks for what, and why; for the history.
-
-    Args:
-        target: As it was typed.
-        reason: In the operator's words.
-        closes_alerts: Whether the open payment alerts about the bookings are closed, too: each
-            booking was named by a person, who has looked at it.
-    """
-
-    actor: str
-    target: str
-    reason: str | None
-    closes_alerts: bool = False
+__all__ = ["Changed", "Closed", "Request", "Requeued", "Skipped", "apply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +40,6 @@ class Requeued:
     name: str
     delivery_id: DeliveryId
     version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
-    """One subject that was left alone, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closed:
-    """An alert that was closed, and the subject that it was about."""
-
-    name: str
-    alert_id: AlertId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,60 +75,37 @@ async def apply(conn: Connection, items: Sequence[Item], request: Request) -> Ch
     for item in items:
         closes = request.closes_alerts and item.booking_id is not None
         (touched if item.skip is None or closes else left).append(item)
-    changed = Changed(skipped=tuple(_left_alone(item) for item in left))
-    for alerts_own in (False, True):
-        group = [item for item in touched if (item.destination in _ALERTS_OWN) is alerts_own]
-        if group:
-            changed += await _apply_or_split(conn, group, request, alerts_own=alerts_own)
+    changed = Changed(skipped=tuple(left_alone(item) for item in left))
+    for alerts_own, group in by_lock_order(touched):
+        for done in await together_or_apart(
+            conn,
+            group,
+            partial(_apply, conn, request=request, alerts_own=alerts_own),
+            otherwise=lambda item: Changed(skipped=(locked(item),)),
+        ):
+            changed += done
+    asked = {each.name for each in changed.requeued}
+    for destination in sorted({item.destination for item in touched if item.name in asked}):
+        # whoever asks again has mended something, or wants to know at once
+        await gate_store.allow_probe(conn, destination)
     if changed.requeued or changed.closed:
         await outbox_store.notify(conn)
     return changed
 
 
-async def _apply_or_split(
-    conn: Connection, items: Sequence[Item], request: Request, *, alerts_own: bool
-) -> Changed:
-    """Change all items in one transaction; where somebody holds a lock, each in its own."""
-    try:
-        async with conn.transaction():
-            done, closed = await _apply(conn, items, request, alerts_own=alerts_own)
-    except pg.LockNotAvailable:
-        if len(items) == 1:
-            return Changed(skipped=(Skipped(name=items[0].name, reason=_LOCKED),))
-        changed = Changed()
-        for item in items:
-            changed += await _apply_or_split(conn, [item], request, alerts_own=alerts_own)
-        return changed
-    by_name = {each.name: each for each in done.values()}
-    return Changed(
-        requeued=tuple(by_name[item.name] for item in items if item.name in by_name),
-        skipped=tuple(_left_alone(item) for item in items if item.name not in by_name),
-        closed=closed,
-    )
-
-
-def _left_alone(item: Item) -> Skipped:
-    return Skipped(name=item.name, reason=item.skip or _CHANGED_MEANWHILE)
-
-
 async def _apply(
-    conn: Connection, items: Sequence[Item], request: Request, *, alerts_own: bool
-) -> tuple[dict[DeliveryId, Requeued], tuple[Closed, ...]]:
-    bookings = sorted(item.booking_id for item in items if item.booking_id is not None)
-    await booking_store.begin_ours(conn, _ORIGIN)
-    if alerts_own:
-        await alert_store.lock(conn, ids=[AlertId(int(item.key)) for item in items])
-    else:
-        await booking_store.lock(conn, bookings)
+    conn: Connection, items: Sequence[Item], *, request: Request, alerts_own: bool
+) -> Changed:
+    await lock(conn, items, alerts_own=alerts_own)
     wanted = [item for item in items if item.skip is None]
     again = [item for item in wanted if item.delivery_id is not None]
     first = [item for item in wanted if item.delivery_id is None]
-    done = await _ask_again(conn, again, request) | await _ask_first(conn, first, request)
+    done = await _ask_again(conn, again, request) | await ask_first(conn, first, request)
     closed: tuple[Closed, ...] = ()
     if not alerts_own:
-        closed = await _close_alerts(conn, items, done, request)
+        closed = await close_alerts(conn, items, done, request)
         if done:
-            await booking_store.mirror(conn, bookings)
+            await booking_store.mirror(conn, bookings_of(items))
     if done:
         await record_action(
             conn,
@@ -170,37 +116,11 @@ async def _apply(
             deliveries=sorted(done),
             reason=request.reason,
         )
-    return done, closed
-
-
-async def _close_alerts(
-    conn: Connection, items: Sequence[Item], done: Iterable[DeliveryId], request: Request
-) -> tuple[Closed, ...]:
-    """Heal what is asked for again; close what only a person can call dealt with."""
-    by_booking = {item.booking_id: item for item in items if item.booking_id is not None}
-    about = (
-        await alert_store.open_about(conn, sorted(by_booking), MEANINGS)
-        if request.closes_alerts
-        else {}
-    )
-    held = await alert_store.lock(conn, ids=about, deliveries=done)
-    await alert_store.heal(conn, done, channels=_CHANNELS)
-    # told only of those that this transaction closes; `heal` may have closed one of them already
-    closed = [alert_id for alert_id in sorted(about) if alert_id in held]
-    await alert_store.close(conn, closed, channels=_CHANNELS)
-    if closed:
-        concerned = {by_booking[about[alert_id]].delivery_id for alert_id in closed}
-        await record_action(
-            conn,
-            actor=request.actor,
-            action="close alert",
-            target=request.target,
-            affected=len(closed),
-            deliveries=sorted(each for each in concerned if each is not None),
-            reason=request.reason,
-        )
-    return tuple(
-        Closed(name=by_booking[about[alert_id]].name, alert_id=alert_id) for alert_id in closed
+    by_name = {each.name: each for each in done.values()}
+    return Changed(
+        requeued=tuple(by_name[item.name] for item in items if item.name in by_name),
+        skipped=tuple(left_alone(item) for item in items if item.name not in by_name),
+        closed=closed,
     )
 
 
@@ -232,9 +152,10 @@ async def _ask_again(
     return {each.delivery_id: each for each in done}
 
 
-async def _ask_first(
+async def ask_first(
     conn: Connection, items: Sequence[Item], request: Request
 ) -> dict[DeliveryId, Requeued]:
+    """Make the rows of bookings that nobody has asked for yet; the caller has locked them."""
     if not items:
         return {}
     ordered = sorted(items, key=lambda item: item.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -69,7 +69,7 @@ async def wait_until_settled(
     progressed_at, known, told = time.monotonic(), 0, ""
     while True:
         fleet = await read_fleet(conn, ours)
-        seen = await _look(conn, requeued, fleet)
+        seen = await look(conn, requeued, closed=fleet.closed)
         alone_since = None if fleet.workers else alone_since or time.monotonic()
         alone = alone_since is not None and (
             time.monotonic() - alone_since > _WORKER_PATIENCE.total_seconds()
@@ -103,15 +103,24 @@ def _is_settled(each: Settled) -> bool:
     return each.state is State.SYNCED or each.state in _AT_REST
 
 
-async def _look(conn: Connection, requeued: Sequence[Requeued], fleet: Fleet) -> list[Settled]:
+async def look(
+    conn: Connection, requeued: Sequence[Requeued], *, closed: Mapping[Destination, str]
+) -> list[Settled]:
+    """What has become of requests so far, in the same order; what is not settled says its state.
+
+    Args:
+        conn: Any connection; only reads.
+        requeued: What was asked for.
+        closed: Why a destination takes nothing; its rows are held.
+    """
     cursor = await conn.execute(
         query("requeue_progress"), {"ids": [each.delivery_id for each in requeued]}
     )
     rows = {row["id"]: row for row in await cursor.fetchall()}
-    return [_settled(each, rows.get(each.delivery_id), fleet) for each in requeued]
+    return [_settled(each, rows.get(each.delivery_id), closed) for each in requeued]
 
 
-def _settled(requeued: Requeued, row: Row | None, fleet: Fleet) -> Settled:
+def _settled(requeued: Requeued, row: Row | None, closed: Mapping[Destination, str]) -> Settled:
     if row is None:
         # pruned, which happens to nothing that is owed
         return Settled(
@@ -120,7 +129,7 @@ def _settled(requeued: Requeued, row: Row | None, fleet: Fleet) -> Settled:
         )  # fmt: skip
     destination = Destination(row["destination"])
     done = row["delivered"] >= requeued.version
-    held = destination in fleet.closed
+    held = destination in closed
     state = State.SYNCED if done else state_of(snapshot_from(row), now=row["now"], held=held)
     return Settled(
         name=requeued.name,
@@ -129,5 +138,5 @@ def _settled(requeued: Requeued, row: Row | None, fleet: Fleet) -> Settled:
         error_code=None if done else row["last_error_code"],
         error=None if done else row["last_error"],
         tested=done and row["tested"],
-        note=fleet.closed.get(destination) if state is State.HELD else None,
+        note=closed.get(destination) if state is State.HELD else None,
     )

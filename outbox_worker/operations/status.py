@@ -8,11 +8,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from outbox_worker.alerts.alert import AlertKind
+from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind
 from outbox_worker.bookings.visibility import blinded_tables
 from outbox_worker.database import Connection, Row
 from outbox_worker.operations.fleet import Fleet, SyncMode, read_fleet
 from outbox_worker.operations.rows import snapshot_from
+from outbox_worker.operations.trouble import Trouble, read_trouble
 from outbox_worker.outbox.delivery import DeliveryId, Destination, State, state_of
 from outbox_worker.sql import query
 
@@ -26,12 +27,13 @@ WORK_PATIENCE = timedelta(seconds=60)
 ALERT_SHOWN = timedelta(days=7)
 _SHOWN = 5
 _PARKED = frozenset({State.FAILED, State.REJECTED, State.DISCARDED})
-#: Kinds whose incidents are deliveries or events, which are listed themselves.
+#: Kinds whose incidents are deliveries, events or channels, which are listed themselves.
 _SHOWN_ELSEWHERE = (
     AlertKind.SYNC_FAILED,
     AlertKind.SYNC_REJECTED,
     AlertKind.PAID_WITHOUT_BOOKING,
     AlertKind.EVENT_FAILED,
+    AlertKind.CHANNEL_FAILING,
     AlertKind.TEST,
 )
 
@@ -105,6 +107,7 @@ class OpenAlert:
     Args:
         booking: Its reference.
         code: Error code that it is about; None: it is about something else.
+        messages: How many the channels have taken about it.
     """
 
     id: int
@@ -113,7 +116,7 @@ class OpenAlert:
     booking_id: UUID | None
     code: str | None
     first_seen_at: datetime
-    mails: int
+    messages: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class Status:
         parked, missing, waiting_events, open_alerts: The most urgent few of each.
         parked_total, missing_total, waiting_events_total, open_alerts_total: How many there are.
         tested: Bookings that only test mode has handled; at most `COUNT_LIMIT`.
+        trouble: What has gone on for too long.
         warnings: What does not need a person now and yet is not as it should be.
         needs: Why a person is needed, one sentence each; empty: nobody is.
     """
@@ -139,6 +143,7 @@ class Status:
     open_alerts: tuple[OpenAlert, ...]
     open_alerts_total: int
     tested: int
+    trouble: Trouble
     warnings: tuple[str, ...]
     needs: tuple[str, ...]
 
@@ -163,6 +168,7 @@ async def read_status(conn: Connection, ours: SyncMode) -> Status:
         each.counts[State.FAILED] + each.counts[State.REJECTED] for each in destinations
     )
     waiting_events = tuple(_waiting_event(row) for row in events)
+    trouble = await read_trouble(conn, fleet.held, limit=COUNT_LIMIT)
     return Status(
         fleet=fleet,
         destinations=destinations,
@@ -182,7 +188,8 @@ async def read_status(conn: Connection, ours: SyncMode) -> Status:
         open_alerts=tuple(_open_alert(row) for row in alerts),
         open_alerts_total=_total(alerts),
         tested=tested,
-        warnings=await _warnings(conn),
+        trouble=trouble,
+        warnings=await _warnings(conn, trouble.unconfigured),
         needs=tuple(
             _needs(
                 fleet,
@@ -191,6 +198,7 @@ async def read_status(conn: Connection, ours: SyncMode) -> Status:
                 missing=_total(missing),
                 events=waiting_events,
                 alerts=_total(alerts),
+                trouble=trouble,
             )
         ),
     )
@@ -246,6 +254,7 @@ def _needs(
     missing: int,
     events: tuple[WaitingEvent, ...],
     alerts: int,
+    trouble: Trouble,
 ) -> list[str]:
     reasons = []
     if parked:
@@ -257,9 +266,11 @@ def _needs(
         reasons.append("a payment event has waited for more than 10 minutes")
     if alerts:
         reasons.append(f"{alerts} {'alert is' if alerts == 1 else 'alerts are'} open")
-    overdue = [each.overdue_since for each in destinations if each.overdue_since is not None]
-    if not fleet.workers and overdue and fleet.now - min(overdue) > WORK_PATIENCE:
-        reasons.append("work is due and no worker is running")
+    reasons += trouble.needs
+    if not fleet.workers:
+        due = [each.overdue_since for each in destinations if each.overdue_since is not None]
+        waits = due and fleet.now - min(due) > WORK_PATIENCE
+        reasons.append("work is due and no worker is running" if waits else "no worker is running")
     return reasons
 
 
@@ -284,7 +295,7 @@ def _open_alert(row: Row) -> OpenAlert:
         booking_id=row["booking_id"],
         code=row["code"],
         first_seen_at=row["first_seen_at"],
-        mails=row["mails"],
+        messages=row["messages"],
     )
 
 
@@ -299,8 +310,13 @@ def _waiting_event(row: Row) -> WaitingEvent:
     )
 
 
-async def _warnings(conn: Connection) -> tuple[str, ...]:
+async def _warnings(conn: Connection, unconfigured: tuple[Destination, ...]) -> tuple[str, ...]:
     found = []
+    if set(unconfigured) == set(ALERT_CHANNELS):
+        found.append(
+            "nobody is told of alerts: set ADMIN_ALERT_EMAIL and what mail needs, or"
+            " ALERT_CHAT_WEBHOOK_URL"
+        )
     if blinded := await blinded_tables(conn):
         found.append(
             f"row level security hides rows of {', '.join(blinded)} from this role:"

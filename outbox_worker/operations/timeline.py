@@ -340,6 +340,10 @@ def _alert_entries(rows: list[Row]) -> Iterator[Entry]:
         if row["mailed_at"] is not None:
             times = f", mail {row['mails']}" if row["mails"] > 1 else ""
             yield Entry(at=row["mailed_at"], kind=EntryKind.ALERT, text=f"{name} mailed{times}")
+        if row["chatted_at"] is not None:
+            times = f", message {row['chats']}" if row["chats"] > 1 else ""
+            text = f"{name} told in the chat{times}"
+            yield Entry(at=row["chatted_at"], kind=EntryKind.ALERT, text=text)
         if row["resolved_at"] is not None:
             yield Entry(at=row["resolved_at"], kind=EntryKind.ALERT, text=f"{name} resolved")
 

@@ -66,6 +66,7 @@ class Claim:
         requested_at: When the newest version was asked for; aware UTC.
         seen_at: The database's clock at the claim; aware UTC.
         lost_owner: Worker that claimed the row before and never settled it.
+        probe: Claimed to find out whether its destination works again.
     """
 
     id: DeliveryId
@@ -81,6 +82,7 @@ class Claim:
     requested_at: datetime
     seen_at: datetime
     lost_owner: WorkerId | None
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

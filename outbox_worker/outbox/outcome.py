@@ -70,11 +70,14 @@ class Retry:
         settled_for: With ``ambiguous``: how long the write is known to have ended already. Zero for
             a break or a time-out; the whole quiet period for a 5xx that the destination itself
             answered in full, as nothing is under way then.
+        outage: Whether the destination did not answer at all, or with a 5xx: counts for its
+            circuit.
     """
 
     code: str
     message: str
     ambiguous: bool = False
+    outage: bool = False
     settled_for: timedelta = timedelta(0)
     http_status: int | None = None
 

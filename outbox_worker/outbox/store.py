@@ -27,13 +27,40 @@ class Wanted:
     """How many rows of one destination a claim may take.
 
     Args:
-        limit: Free slots, 1 or more.
+        limit: Free slots; 0 only looks.
         max_attempts: Attempts of one round; None: no limit.
     """
 
     destination: Destination
     limit: int
     max_attempts: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a claim saw of one destination's gate.
+
+    Args:
+        open: Whether its rows are claimed at present.
+        suspect: Whether its last calls failed, though not enough of them to open its circuit.
+        probe_due: Whether its circuit is not closed and somebody may probe now.
+        due: With a limit of 0 and an open gate: whether there is a row to claim.
+        redrive_before: Rows given up before that are to be tried again; None: none.
+    """
+
+    open: bool
+    suspect: bool
+    probe_due: bool
+    due: bool
+    redrive_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """The answer to a claim: rows, in no particular order, and every destination asked about."""
+
+    claims: tuple[Claim, ...]
+    looks: Mapping[Destination, Look]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,17 +178,14 @@ async def notify(conn: Connection) -> None:
 
 async def claim(
     conn: Connection, wanted: Sequence[Wanted], *, owner: WorkerId, lease: timedelta
-) -> list[Claim]:
-    """Take due rows: a statement of its own, committed before anything is called.
+) -> Claimed:
+    """Take due rows of open destinations: a statement of its own, committed before any call.
 
     Args:
         conn: In autocommit mode.
-        wanted: Destinations whose gates are open, with their free slots.
+        wanted: Destinations with their free slots.
         owner: This worker.
         lease: How long the rows are ours.
-
-    Returns:
-        The claimed rows, in no particular order.
     """
     cursor = await conn.execute(
         query("claim"),
@@ -173,7 +197,11 @@ async def claim(
             "lease": lease,
         },
     )
-    return [_claim(row) for row in await cursor.fetchall()]
+    rows = await cursor.fetchall()
+    return Claimed(
+        claims=tuple(_claim(row) for row in rows if row["id"] is not None),
+        looks={Destination(row["gate"]): _look(row) for row in rows},
+    )
 
 
 async def claim_one(
@@ -183,14 +211,31 @@ async def claim_one(
     owner: WorkerId,
     lease: timedelta,
     max_attempts: int | None,
+    probe: bool = False,
 ) -> Claim | None:
-    """Take one row by id if it is due and free; else None."""
+    """Take one row by id if it is due and free; else None. It asks no gate.
+
+    Args:
+        conn: In autocommit mode.
+        delivery_id: The row.
+        owner: This worker.
+        lease: How long the row is ours.
+        max_attempts: Attempts of one round; None: no limit.
+        probe: It is to show whether its destination works again; one that an outage gave up is
+            taken before it is due.
+    """
     cursor = await conn.execute(
         query("claim_one"),
-        {"id": delivery_id, "owner": owner, "lease": lease, "max_attempts": max_attempts},
+        {
+            "id": delivery_id,
+            "owner": owner,
+            "lease": lease,
+            "max_attempts": max_attempts,
+            "probe": probe,
+        },
     )
     row = await cursor.fetchone()
-    return None if row is None else _claim(row)
+    return None if row is None else _claim(row, probe=probe)
 
 
 async def extend(
@@ -301,7 +346,17 @@ async def _one(conn: Connection, name: str, parameters: Mapping[str, Any]) -> Ro
     return row
 
 
-def _claim(row: Row) -> Claim:
+def _look(row: Row) -> Look:
+    return Look(
+        open=row["open"],
+        suspect=row["suspect"],
+        probe_due=bool(row["probe_due"]),
+        due=bool(row["due"]),
+        redrive_before=row["redrive_before"],
+    )
+
+
+def _claim(row: Row, *, probe: bool = False) -> Claim:
     return Claim(
         id=DeliveryId(row["id"]),
         destination=Destination(row["destination"]),
@@ -316,4 +371,5 @@ def _claim(row: Row) -> Claim:
         requested_at=row["requested_at"],
         seen_at=row["seen_at"],
         lost_owner=None if row["lost_owner"] is None else WorkerId(row["lost_owner"]),
+        probe=probe,
     )

@@ -15,6 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg import errors as pg
 
+from outbox_worker.alerts.alert import ALERT_CHANNELS
 from outbox_worker.alerts.store import raise_alert
 from outbox_worker.bookings.transition import Payment
 from outbox_worker.database import Connection, translated
@@ -59,7 +60,7 @@ class InboxRules:
     currency: str
     livemode: bool | None = None
     account: str | None = None
-    channels: tuple[Destination, ...] = (Destination.EMAIL,)
+    channels: tuple[Destination, ...] = ALERT_CHANNELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

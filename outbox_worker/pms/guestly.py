@@ -23,6 +23,7 @@ from outbox_worker.pms.port import (
     PmsName,
     Rejected,
     Reservation,
+    ReservationAnswer,
     ReservationStatus,
     Unavailable,
     WriteAnswer,
@@ -88,6 +89,28 @@ class Guestly:
                     " check GUESTLY_API_URL",
                     http_status=answer.http_status,
                 )
+            case _:
+                return answer
+
+    async def reservation(self, reservation_id: str) -> ReservationAnswer:
+        """One reservation by id; see `port.Pms.reservation`."""
+        exchange = await self._http.exchange("GET", ("reservations", reservation_id))
+        answer = read(exchange, what="reservation")
+        match answer:
+            case Content(value=value, status=status):
+                try:
+                    held = guestly_body.reservation(value)
+                except DecodeError as error:
+                    return Unavailable(
+                        code="unexpected_answer", message=sentence(error), http_status=status
+                    )
+                if held.reservation_id != reservation_id:
+                    return Unavailable(
+                        code="other_reservation",
+                        message="Guestly answered about another reservation",
+                        http_status=status,
+                    )
+                return held
             case _:
                 return answer
 

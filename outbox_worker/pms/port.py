@@ -1,4 +1,4 @@
-"""What a property management system is to the rest of the house: five calls and their answers.
+"""What a property management system is to the rest of the house: six calls and their answers.
 
 An adapter makes at most one network write per call, never retries by itself, and decides what an
 HTTP answer means; nothing outside it looks at a status code.
@@ -203,6 +203,7 @@ WriteAnswer: TypeAlias = (
     Held | Absent | RateLimited | Unavailable | Ambiguous | Rejected | Misconfigured | Unsupported
 )
 ListingAnswer: TypeAlias = Listing | Absent | Rejected | ReadFailure
+ReservationAnswer: TypeAlias = RemoteReservation | Absent | Rejected | ReadFailure
 
 
 class Pms(Protocol):
@@ -214,6 +215,9 @@ class Pms(Protocol):
 
     async def find(self, reference: str) -> LookupAnswer:
         """Reservations under our reference; every hit's own reference has been compared."""
+
+    async def reservation(self, reservation_id: str) -> ReservationAnswer:
+        """One reservation by id, whatever its reference: for a person who names it."""
 
     async def create(self, reservation: Reservation, *, idempotency_key: str) -> WriteAnswer:
         """Create one reservation."""

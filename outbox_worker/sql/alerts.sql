@@ -27,14 +27,14 @@ where d.destination = 'guestly' and d.key = %(key)s and d.delivered < d.requeste
 for no key update
 
 -- name: alert_reopen
--- An incident that is back so soon goes on under its alert: with a new one for each relapse, mails would not be spaced.
+-- An incident that is back so soon goes on under its alert: with a new one for each relapse, messages would not be spaced.
 update outbox.alert a set resolved_at = null
 from unnest(%(kinds)s::text[], %(fingerprints)s::text[]) as n (kind, fingerprint)
   cross join lateral (
     select r.id from outbox.alert r where r.kind = n.kind and r.fingerprint = n.fingerprint and r.resolved_at is not null
     order by r.resolved_at desc limit 1) as l
 where a.id = l.id and a.kind <> 'test' and a.resolved_at is not null
-  and greatest(a.resolved_at, a.mailed_at) > now() - %(spacing)s::interval
+  and greatest(a.resolved_at, (select max(t.told_at) from outbox.alert_told t where t.alert_id = a.id)) > now() - %(spacing)s::interval
   and not exists (select from outbox.alert o where o.kind = a.kind and o.fingerprint = a.fingerprint and o.resolved_at is null)
 returning a.id
 
@@ -63,8 +63,10 @@ returning alert_id
 
 -- name: alert_request_channels
 -- The sub-select's order is the order of the calls.
+-- What is wrong with a channel is told in the others.
 select outbox.request(w.channel, w.id::text, 'alert')
-from (select a.id, c.channel from unnest(%(ids)s::bigint[]) as a (id) cross join unnest(%(channels)s::text[]) as c (channel)
+from (select a.id, c.channel from outbox.alert a cross join unnest(%(channels)s::text[]) as c (channel)
+      where a.id = any (%(ids)s::bigint[]) and not (a.kind = 'channel_failing' and a.fingerprint = c.channel)
       order by a.id, c.channel) as w
 
 -- name: alert_heal_deliveries
@@ -85,6 +87,11 @@ update outbox.alert a set resolved_at = now()
 where a.id = any (%(ids)s::bigint[]) and a.resolved_at is null
 returning a.id
 
+-- name: alert_resolve
+update outbox.alert a set resolved_at = now()
+where a.kind = %(kind)s and a.fingerprint = %(fingerprint)s and a.resolved_at is null
+returning a.id
+
 -- name: alert_open_about
 -- Open alerts of these kinds about these bookings.
 select a.id, a.booking_id
@@ -92,35 +99,38 @@ from outbox.alert a
 where a.resolved_at is null and a.booking_id = any (%(bookings)s::uuid[]) and a.kind = any (%(kinds)s::text[])
 order by a.id
 
--- name: alert_plan_mail
--- Chooses which deliveries the next mail names. The mail before may be out although nobody said so (certain is false):
--- then its choice stands, or the repetition would be another mail under the same Message-ID.
-with open as (
-  select a.id, a.mails + 1 as mail
-  from outbox.alert a
-    join unnest(%(ids)s::bigint[], %(certain)s::boolean[]) as n (id, certain) on n.id = a.id
-  where a.resolved_at is null and (n.certain or a.planned_mail <= a.mails)),
-planned as (
-  update outbox.alert a set planned_mail = o.mail from open o where a.id = o.id)
-update outbox.alert_delivery x set mail = o.mail
-from open o cross join lateral (
-  select y.id from outbox.alert_delivery y where y.alert_id = o.id and y.mailed_at is null order by y.id limit %(page)s) as c
-where x.id = c.id and x.mail is distinct from o.mail
+-- name: alert_begin_telling
+insert into outbox.alert_told (alert_id, channel)
+select a.id, %(channel)s::text from outbox.alert a where a.id = any (%(ids)s::bigint[]) order by a.id
+on conflict (alert_id, channel) do nothing
+
+-- name: alert_plan_message
+-- Chooses which deliveries the channel's next message names. The one before may be out although nobody said so (certain is
+-- false): then its choice stands, or the repetition would be another mail under the same Message-ID.
+update outbox.alert_told t set
+  planned_message = t.messages + 1,
+  planned_to      = coalesce((
+    select max(c.id) from (
+      select y.id from outbox.alert_delivery y where y.alert_id = t.alert_id and y.id > t.told_to order by y.id limit %(page)s) as c), t.told_to)
+from unnest(%(ids)s::bigint[], %(certain)s::boolean[]) as n (id, certain)
+  join outbox.alert a on a.id = n.id
+where t.alert_id = n.id and t.channel = %(channel)s::text and a.resolved_at is null and (n.certain or t.planned_message <= t.messages)
 
 -- name: alert_read
 -- A date that Python cannot hold, such as infinity, is shown as missing: it must not keep other alerts from being told.
-select a.id, a.kind, a.fingerprint, a.booking_id, a.facts, a.count, a.mails, a.mailed_at, a.solved_mailed_at, a.first_seen_at, a.last_seen_at,
-       a.resolved_at, now() as now, n.total, n.standing, n.told_standing, n.untold,
+select a.id, a.kind, a.fingerprint, a.booking_id, a.facts, a.count, coalesce(t.messages, 0) as messages, t.told_at, t.solved_told_at,
+       a.first_seen_at, a.last_seen_at, a.resolved_at, now() as now, n.total, n.standing, n.told_standing, n.untold,
        b.id as site_id, b.booking_reference, p.name as property_name, p.slug,
        case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
        case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
        b.adults, b.children, b.infants, b.total as price, b.payment_status, b.status as booking_status, r.reservation_id, r.mode
 from outbox.alert a
+  left join outbox.alert_told t on t.alert_id = a.id and t.channel = %(channel)s::text
   cross join lateral (
     select count(distinct x.delivery_id) as total,
            count(distinct x.delivery_id) filter (where x.healed_at is null) as standing,
-           count(distinct x.delivery_id) filter (where x.healed_at is null and x.mailed_at is not null) as told_standing,
-           count(distinct x.delivery_id) filter (where x.mailed_at is null) as untold
+           count(distinct x.delivery_id) filter (where x.healed_at is null and x.id <= coalesce(t.told_to, 0)) as told_standing,
+           count(distinct x.delivery_id) filter (where x.id > coalesce(t.told_to, 0)) as untold
     from outbox.alert_delivery x where x.alert_id = a.id) as n
   left join public.bookings b on b.id = a.booking_id
   left join public.properties p on p.id = b.property_id
@@ -128,9 +138,9 @@ from outbox.alert a
 where a.id = any (%(ids)s::bigint[])
 
 -- name: alert_read_named
--- Of an open alert the rows chosen for its next mail; of a resolved one those that no mail has named yet, then the others.
+-- Of an open alert the rows chosen for the channel's next message; of a resolved one those that none has named yet, then the others.
 -- Every source of events is named: before Postgres 18 the primary key serves no condition on the id alone.
-select a.id as alert_id, x.delivery_id, x.failed_at, x.healed_at, x.mailed_at, d.destination, d.key,
+select a.id as alert_id, x.id as named_id, x.delivery_id, x.failed_at, x.healed_at, x.untold, d.destination, d.key,
        d.requested, d.delivered, d.due_at, d.failed_at as given_up_at, d.discarded_at, d.uncertain_at, d.attempts, d.lease_until,
        d.last_error_code, d.last_error,
        b.id as site_id, b.booking_reference, p.name as property_name, p.slug,
@@ -138,10 +148,11 @@ select a.id as alert_id, x.delivery_id, x.failed_at, x.healed_at, x.mailed_at, d
        case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
        b.adults, b.children, b.infants, b.total as price, b.payment_status, b.status as booking_status, r.reservation_id, r.mode
 from outbox.alert a
+  left join outbox.alert_told t on t.alert_id = a.id and t.channel = %(channel)s::text
   cross join lateral (
-    select y.* from outbox.alert_delivery y
-    where y.alert_id = a.id and (a.resolved_at is not null or (y.mailed_at is null and y.mail = a.mails + 1))
-    order by y.mailed_at is not null, y.id
+    select y.*, y.id > coalesce(t.told_to, 0) as untold from outbox.alert_delivery y
+    where y.alert_id = a.id and (a.resolved_at is not null or (y.id > t.told_to and y.id <= t.planned_to))
+    order by y.id <= coalesce(t.told_to, 0), y.id
     limit %(page)s) as x
   left join outbox.delivery d on d.id = x.delivery_id
   left join lateral (
@@ -153,24 +164,18 @@ from outbox.alert a
   left join public.properties p on p.id = b.property_id
   left join lateral (select h.reservation_id, h.mode from outbox.reservation h where h.booking_id = b.id order by h.updated_at desc limit 1) as r on true
 where a.id = any (%(ids)s::bigint[])
-order by a.id, x.mailed_at is not null, x.id
+order by a.id, not x.untold, x.id
 
--- name: alert_mark_mailed
--- A trial alert has done its work once its mail is accepted.
-update outbox.alert a set
-  mails            = a.mails + 1,
-  mailed_at        = now(),
-  solved_mailed_at = case when %(solved_told)s then now() end,
-  resolved_at      = case when a.kind = 'test' then coalesce(a.resolved_at, now()) else a.resolved_at end
-where a.id = %(id)s
-
--- name: alert_mark_named
--- Not a row that appeared after the mail had been read: it names a later failure of the same delivery. A mail that calls
--- the alert solved names healed rows alone.
-with named as (
-  update outbox.alert_delivery x set mailed_at = now()
-  where x.alert_id = %(id)s and x.mailed_at is null and x.delivery_id = any (%(deliveries)s::bigint[])
-    and (x.mail is not null or (%(solved_told)s and x.healed_at is not null))
-  returning x.id)
-select exists (select from outbox.alert_delivery x
-               where x.alert_id = %(id)s and x.mailed_at is null and x.id not in (select n.id from named n)) as unnamed
+-- name: alert_mark_told
+-- A trial alert has done its work once one channel has taken it. What was named later than the message was read is above told_to.
+with trial as (
+  update outbox.alert a set resolved_at = now() where a.id = %(id)s and a.kind = 'test' and a.resolved_at is null)
+insert into outbox.alert_told as t (alert_id, channel, messages, told_at, solved_told_at, told_to)
+select a.id, %(channel)s::text, 1, now(), case when %(solved_told)s::boolean then now() end, %(told_to)s::bigint
+from outbox.alert a where a.id = %(id)s
+on conflict (alert_id, channel) do update set
+  messages       = t.messages + 1,
+  told_at        = excluded.told_at,
+  solved_told_at = excluded.solved_told_at,
+  told_to        = greatest(t.told_to, excluded.told_to)
+returning exists (select from outbox.alert_delivery x where x.alert_id = t.alert_id and x.id > t.told_to) as unnamed

@@ -3,7 +3,9 @@
 
 -- name: inbox_begin
 -- Local to the transaction, so that a transaction pooler hands no setting on. The origin silences the optional trigger.
-select set_config('lock_timeout', %(lock_timeout)s::text, true),
+-- What the sender is told to be kept must outlive a crash of the server, even where a site has traded that for speed.
+select set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on' else current_setting('synchronous_commit') end, true),
+       set_config('lock_timeout', %(lock_timeout)s::text, true),
        set_config('statement_timeout', %(statement_timeout)s::text, true),
        set_config('idle_in_transaction_session_timeout', %(idle_timeout)s::text, true),
        set_config('outbox.origin', %(origin)s::text, true)
@@ -29,7 +31,8 @@ select e.outcome, e.body from outbox.inbox_event e where e.source = 'stripe' and
 with locked as materialized (
   select b.id, b.booking_reference, b.status, b.payment_status, b.total, b.stripe_payment_intent_id, b.stripe_charge_id, b.created_at
   from public.bookings b
-  where b.stripe_payment_intent_id = %(intent_id)s::text or b.id = %(booking_id)s::uuid or b.booking_reference = %(reference)s::text
+  -- the second half is the condition of the partial index: without it a generic plan reads all bookings
+  where b.stripe_payment_intent_id = %(intent_id)s::text and b.stripe_payment_intent_id <> '' or b.id = %(booking_id)s::uuid or b.booking_reference = %(reference)s::text
   order by b.id
   for no key update)
 select l.id, l.booking_reference, l.status, l.payment_status, l.total, l.stripe_payment_intent_id, l.stripe_charge_id

@@ -7,7 +7,7 @@
 -- settled stands for its booking.
 select 'booking' as subject, b.id::text as key, null::bigint as delivery_id, b.booking_reference as name
 from public.bookings b
-where b.booking_reference = any (%(words)s::text[]) or b.id = %(uuid)s::uuid or b.stripe_payment_intent_id = %(ref)s
+where b.booking_reference = any (%(words)s::text[]) or b.id = %(uuid)s::uuid or b.stripe_payment_intent_id = %(ref)s and b.stripe_payment_intent_id <> ''
 union all
 (select 'booking', r.booking_id::text, null, b.booking_reference
  from outbox.reservation r left join public.bookings b on b.id = r.booking_id
@@ -82,8 +82,11 @@ select a.round, a.number, a.version, a.worker, a.started_at, a.finished_at, a.ou
 from outbox.attempt a where a.delivery_id = %(id)s order by a.started_at, a.fence
 
 -- name: timeline_alerts
-select a.id, a.kind, a.first_seen_at, a.mails, a.mailed_at, a.resolved_at, a.facts ->> 'message' as message
+select a.id, a.kind, a.first_seen_at, a.resolved_at, a.facts ->> 'message' as message,
+       coalesce(m.messages, 0) as mails, m.told_at as mailed_at, coalesce(c.messages, 0) as chats, c.told_at as chatted_at
 from outbox.alert a
+left join outbox.alert_told m on m.alert_id = a.id and m.channel = 'email'
+left join outbox.alert_told c on c.alert_id = a.id and c.channel = 'chat'
 where a.booking_id = %(booking_id)s::uuid
    or a.id in (select x.alert_id from outbox.alert_delivery x where x.delivery_id = %(id)s::bigint)
 order by a.id

@@ -13,9 +13,14 @@ select pg_notify('outbox', '')
 -- name: claim
 -- The sub-select under ANY keeps the index under generic plans, where UPDATE ... FROM flips to a
 -- sequential scan. Old values come from the locking CTE: RETURNING would show the new ones.
-with want as materialized (
-  select * from unnest(%(destinations)s::text[], %(limits)s::int[], %(max_attempts)s::int[])
-    as w (destination, n, max_attempts)),
+-- Of a destination whose gate is shut no row is looked at, however many are due.
+with gate as materialized (
+  select w.destination, w.n, w.max_attempts, coalesce(g.circuit, 'closed') as circuit, g.circuit_until, g.probe_until, g.circuit_failures,
+         g.redrive_before, g.held_until, g.paused_at is not null and (g.paused_until is null or g.paused_until > now()) as paused
+  from unnest(%(destinations)s::text[], %(limits)s::int[], %(max_attempts)s::int[]) as w (destination, n, max_attempts)
+    left join outbox.destination g on g.destination = w.destination),
+want as materialized (
+  select destination, n, max_attempts from gate where circuit = 'closed' and not paused and (held_until is null or held_until <= now())),
 c as materialized (
   select x.* from want w cross join lateral (
     select d.id, d.owner, d.fence, d.round, d.attempts, d.claimed_at, d.lease_until
@@ -26,29 +31,39 @@ c as materialized (
     for no key update skip locked) x),
 lost as (
   insert into outbox.attempt (delivery_id, fence, round, number, worker, started_at, finished_at, outcome, error_code)
-  select id, fence, round, attempts, owner, claimed_at, lease_until, 'lost', 'worker_lost' from c where owner is not null)
-update outbox.delivery d set
-  owner        = %(owner)s,
-  fence        = nextval('outbox.fence_seq'),
-  claimed_at   = now(),
-  lease_until  = now() + %(lease)s::interval,
-  -- at rest with its attempts used up and due all the same: a redrive, which is a new round
-  attempts     = case when d.owner is null and d.attempts >= (select w.max_attempts from want w where w.destination = d.destination)
-                      then 1 else d.attempts + 1 end,
-  round        = d.round + case when d.owner is null and d.attempts >= (select w.max_attempts from want w where w.destination = d.destination)
-                                then 1 else 0 end,
-  -- whoever was lost may have sent until the end of its lease
-  uncertain_at = case when d.owner is null then d.uncertain_at else greatest(d.uncertain_at, d.lease_until) end
-where d.id = any (array(select id from c))
-returning d.id, d.destination, d.key, d.requested as version, d.fence, d.attempts, d.round, d.failed_at, d.uncertain_at,
-          d.delivered_at, d.requested_at, clock_timestamp() as seen_at, (select c.owner from c where c.id = d.id) as lost_owner
+  select id, fence, round, attempts, owner, claimed_at, lease_until, 'lost', 'worker_lost' from c where owner is not null),
+taken as (
+  update outbox.delivery d set
+    owner        = %(owner)s,
+    fence        = nextval('outbox.fence_seq'),
+    claimed_at   = now(),
+    lease_until  = now() + %(lease)s::interval,
+    -- at rest with its attempts used up and due all the same: a redrive, which is a new round
+    attempts     = case when d.owner is null and d.attempts >= (select w.max_attempts from want w where w.destination = d.destination)
+                        then 1 else d.attempts + 1 end,
+    round        = d.round + case when d.owner is null and d.attempts >= (select w.max_attempts from want w where w.destination = d.destination)
+                                  then 1 else 0 end,
+    -- whoever was lost may have sent until the end of its lease
+    uncertain_at = case when d.owner is null then d.uncertain_at else greatest(d.uncertain_at, d.lease_until) end
+  where d.id = any (array(select id from c))
+  returning d.id, d.destination, d.key, d.requested as version, d.fence, d.attempts, d.round, d.failed_at, d.uncertain_at,
+            d.delivered_at, d.requested_at, clock_timestamp() as seen_at, (select c.owner from c where c.id = d.id) as lost_owner)
+select g.destination as gate, w.destination is not null as open, g.redrive_before, coalesce(g.circuit_failures, 0) > 0 as suspect,
+       w.destination is null and not g.paused and (g.held_until is null or g.held_until <= now())
+         and (g.circuit = 'open' and g.circuit_until <= now() or g.circuit = 'half_open' and g.probe_until <= now()) as probe_due,
+       -- With no slot to fill: whether there is something to fill one with. "exists" alone may be planned as a sequential scan.
+       w.n = 0 and (select d.id from outbox.delivery d where d.destination = w.destination and d.due_at <= now()
+                    and (d.owner is null or d.lease_until <= now()) order by d.due_at limit 1) is not null as due,
+       t.*
+from gate g left join want w on w.destination = g.destination left join taken t on t.destination = g.destination
 
 -- name: claim_one
--- The same for one row by id: somebody waits for this booking.
+-- The same for one row by id: somebody waits for this booking, or it probes whether its destination works again.
 with c as materialized (
   select d.id, d.owner, d.fence, d.round, d.attempts, d.claimed_at, d.lease_until
   from outbox.delivery d
-  where d.id = %(id)s and d.due_at <= now() and (d.owner is null or d.lease_until <= now())
+  where d.id = %(id)s and (d.due_at <= now() or %(probe)s and d.failed_at is not null and d.due_at is not null)
+    and (d.owner is null or d.lease_until <= now())
   for no key update skip locked),
 lost as (
   insert into outbox.attempt (delivery_id, fence, round, number, worker, started_at, finished_at, outcome, error_code)
@@ -110,8 +125,8 @@ select id, again from u
 with s as (
   select * from unnest(%(ids)s::bigint[], %(fences)s::bigint[], %(versions)s::bigint[], %(rounds)s::int[], %(numbers)s::int[],
                        %(outcomes)s::text[], %(codes)s::text[], %(errors)s::text[], %(http_statuses)s::int[], %(ambiguous)s::bool[],
-                       %(settled_for)s::interval[], %(give_up)s::bool[], %(again_in)s::interval[], %(redrive_in)s::interval[])
-    as s (id, fence, version, round, number, outcome, code, error, http_status, ambiguous, settled_for, give_up, again_in, redrive_in)),
+                       %(settled_for)s::interval[], %(give_up)s::bool[], %(again_in)s::interval[], %(redrive_in)s::interval[], %(probes)s::bool[])
+    as s (id, fence, version, round, number, outcome, code, error, http_status, ambiguous, settled_for, give_up, again_in, redrive_in, probe)),
 locked as materialized (
   select d.id, d.failed_at as was_failed_at from outbox.delivery d where d.id = any (%(ids)s::bigint[]) order by d.id for no key update),
 u as (
@@ -121,10 +136,14 @@ u as (
     uncertain_at = case when s.ambiguous then greatest(d.uncertain_at, now() - s.settled_for) else d.uncertain_at end,
     -- giving up is about the version that was read: a newer request is tried at once, as if it had come after
     failed_at = case when s.give_up and d.requested = s.version then coalesce(d.failed_at, now()) else d.failed_at end,
-    due_at    = now() + case when not s.give_up then s.again_in
-                             when d.requested > s.version then interval '0'
-                             else s.redrive_in end,
-    attempts  = case when s.give_up and d.requested > s.version then 0 else d.attempts end,
+    -- a failed probe goes to the back of its queue: one row alone must not decide when an outage is over
+    due_at    = case when s.probe and d.failed_at is not null then greatest(d.due_at, now()) + interval '1 minute'
+                     else now() + case when not s.give_up then s.again_in
+                                       when d.requested > s.version then interval '0'
+                                       else s.redrive_in end end,
+    -- a probe that fails is the destination's fault, and costs the row no attempt
+    attempts  = case when s.probe then greatest(d.attempts - 1, 0)
+                     when s.give_up and d.requested > s.version then 0 else d.attempts end,
     round     = d.round + case when s.give_up and d.requested > s.version then 1 else 0 end,
     owner = null, fence = 0, lease_until = null
   from s

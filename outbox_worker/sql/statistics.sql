@@ -8,13 +8,6 @@ from outbox.worker w
 where w.stopped_at is null and w.seen_at > now() - %(alive)s::interval
 order by w.started_at, w.id
 
--- name: closed_gates
-select g.destination, g.paused_until, g.paused_by, g.pause_reason, now() as now,
-       g.paused_at is not null and (g.paused_until is null or g.paused_until > now()) as paused,
-       (g.paused_at is not null and (g.paused_until is null or g.paused_until > now())) or g.circuit = 'open' as closed
-from outbox.destination g
-order by g.destination
-
 -- name: count_owed
 -- The words are those of outbox.delivery.State, in the order in which state_of decides.
 select o.destination, o.state, count(*) as n, min(o.requested_at) as oldest_requested, min(o.due_at) as first_due, max(o.error_code) as error_code,
@@ -50,6 +43,49 @@ cross join lateral (
 -- name: count_tested
 select count(*) as n from (select from outbox.reservation r where r.mode = 'test' limit %(limit)s) x
 
+-- name: count_live_tested
+-- Paid with real money, and in the PMS by test mode's word alone.
+select count(*) as n from (
+  select from outbox.reservation r
+  join public.bookings b on b.id = r.booking_id and b.status <> 'cancelled' and b.payment_status = 'completed'
+  where r.mode = 'test'
+    and not exists (select from outbox.reservation l where l.booking_id = r.booking_id and l.mode = 'live')
+    and exists (select from outbox.inbox_event e where e.booking_id = r.booking_id and e.livemode and e.outcome in ('applied', 'no_change'))
+  limit %(limit)s) x
+
+-- name: oldest_owed
+-- Neither given up nor held back by a person; of an alert's channels as much longer as two messages have to be apart.
+select d.id, d.destination, d.key, b.booking_reference, now() - d.requested_at as waited
+from outbox.delivery d
+left join public.bookings b on b.id = case
+  when d.destination = 'guestly' and d.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then d.key::uuid end
+where d.due_at is not null and d.failed_at is null and d.delivered < d.requested and d.destination <> all (%(held)s::text[])
+  and d.requested_at < now() - %(patience)s::interval
+                     - case when d.destination = any (%(channels)s::text[]) then %(spacing)s::interval else interval '0' end
+order by d.requested_at, d.id
+limit 1
+
+-- name: failing_channels
+-- A row that only waits for its turn is not failing.
+select d.destination, count(*) as waiting, min(d.requested_at) as since,
+       (array_agg(d.last_error_code order by d.attempts desc, d.id))[1] as error_code,
+       (array_agg(d.last_error order by d.attempts desc, d.id))[1] as error
+from outbox.delivery d
+where d.destination = any (%(channels)s::text[]) and d.due_at is not null and d.delivered < d.requested
+  and (d.attempts >= %(attempts)s
+       or (d.requested_at < now() - %(lasting)s::interval and d.last_error_code is not null and d.last_error_code <> 'spacing'))
+group by d.destination
+order by d.destination
+
+-- name: unconfigured_channels
+-- What the newest alert came to.
+select c.channel
+from unnest(%(channels)s::text[]) with ordinality as c (channel, place)
+join outbox.delivery d on d.destination = c.channel and d.key = (select max(a.id)::text from outbox.alert a)
+cross join lateral (select p.outcome from outbox.attempt p where p.delivery_id = d.id order by p.fence desc limit 1) t
+where t.outcome = 'not_configured'
+order by c.place
+
 -- name: list_parked
 -- Soonest check-in first: what is most urgent.
 -- A check-in date that Python cannot hold is read as missing, as in bookings.sql.
@@ -75,18 +111,22 @@ order by check_in_date, b.id
 limit %(limit)s
 
 -- name: list_waiting_events
+-- Event by event, or the planner reads all events that were ever applied.
 -- Every source is named: before Postgres 18 the primary key serves no condition on the id alone.
 select e.source, e.id, e.type, e.outcome, e.payment_intent_id, e.received_at, d.attempts, d.last_error_code,
        count(*) over () as total, now() - e.received_at as waited
 from outbox.delivery d
-join outbox.inbox_event e on e.source = any ('{stripe,pms}') and e.id = d.key
+cross join lateral (
+  select x.source, x.id, x.type, x.outcome, x.payment_intent_id, x.received_at from outbox.inbox_event x
+  where x.source = any ('{stripe,pms}') and x.id = d.key order by x.source desc limit 1) e
 where d.destination = 'inbox' and d.due_at is not null
 order by e.received_at, e.id
 limit %(limit)s
 
 -- name: list_open_alerts
 -- Those that no state of a delivery shows: an incident that names one is counted there.
-select a.id, a.kind, a.first_seen_at, a.last_seen_at, a.mails, a.booking_id, a.facts ->> 'code' as code, b.booking_reference, count(*) over () as total
+select a.id, a.kind, a.first_seen_at, a.last_seen_at, a.booking_id, a.facts ->> 'code' as code, b.booking_reference, count(*) over () as total,
+       (select coalesce(sum(t.messages), 0)::int from outbox.alert_told t where t.alert_id = a.id) as messages
 from outbox.alert a
 left join public.bookings b on b.id = a.booking_id
 where a.resolved_at is null and a.kind <> all (%(shown)s::text[]) and a.last_seen_at > now() - %(recent)s::interval

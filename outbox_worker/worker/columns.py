@@ -24,6 +24,7 @@ _FAILED = (
     "give_up",
     "again_in",
     "redrive_in",
+    "probes",
 )
 _RELEASED = (*_HELD, "due_in", "certain", "codes", "errors")
 
@@ -124,6 +125,7 @@ def _park(columns: Columns, claim: Claim, outcome: Park) -> None:
         give_up=True,
         again_in=timedelta(0),
         redrive_in=None,
+        probes=False,
     )
 
 
@@ -141,7 +143,8 @@ def _retry(
         failed_at=claim.failed_at,
         now=claim.seen_at,
     )
-    match decision:
+    probe = claim.probe and outcome.outage
+    match Again(wait=timedelta(0)) if probe else decision:
         case Again(wait=wait):
             again_in, give_up, redrive_in = wait, False, None
         case GiveUp(redrive_in=redrive):
@@ -160,8 +163,9 @@ def _retry(
         give_up=give_up,
         again_in=again_in,
         redrive_in=redrive_in,
+        probes=probe,
     )
-    return None if give_up else again_in
+    return None if give_up or probe else again_in
 
 
 def _append(columns: Columns, claim: Claim, **values: Any) -> None:

@@ -21,11 +21,13 @@ class Finished:
 
     Args:
         seconds: How long the handler took.
+        calls: How many calls it made.
     """
 
     claim: Claim
     result: Result
     seconds: float
+    calls: int = 0
 
 
 async def execute(claim: Claim, state: Any, handler: Handler[Any], lease: Lease) -> Finished:
@@ -66,7 +68,9 @@ async def execute(claim: Claim, state: Any, handler: Handler[Any], lease: Lease)
                 ambiguous=lease.begun,
             )
             result = handler.failed(claim, retry)
-    return Finished(claim=claim, result=result, seconds=time.monotonic() - started)
+    return Finished(
+        claim=claim, result=result, seconds=time.monotonic() - started, calls=lease.calls
+    )
 
 
 def cut_off(claim: Claim, handler: Handler[Any], lease: Lease) -> Finished:
@@ -76,7 +80,9 @@ def cut_off(claim: Claim, handler: Handler[Any], lease: Lease) -> Finished:
     """
     if lease.begun:
         retry = Retry(code="interrupted", message="the worker was stopped", ambiguous=True)
-        return Finished(claim=claim, result=handler.failed(claim, retry), seconds=0.0)
+        return Finished(
+            claim=claim, result=handler.failed(claim, retry), seconds=0.0, calls=lease.calls
+        )
     return given_back(claim, code="worker_stopped")
 
 

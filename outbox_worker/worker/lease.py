@@ -33,6 +33,8 @@ class Lease:
         self._ends = taken_at + self._length
         self._called_off = False
         self.begun = False
+        #: Calls made: of these a destination limits the rate.
+        self.calls = 0
 
     def allows(self, call: timedelta) -> bool:
         """Whether a call of at most ``call`` may send its first byte now.
@@ -42,7 +44,12 @@ class Lease:
         if self._called_off or self._clock() + call.total_seconds() > self._ends:
             return False
         self.begun = True
+        self.calls += 1
         return True
+
+    def reads(self) -> None:
+        """Count a call that changes nothing: it needs no permission."""
+        self.calls += 1
 
     def renewed(self, *, sent_at: float) -> None:
         """The row's lease was extended by a statement sent at ``sent_at``."""

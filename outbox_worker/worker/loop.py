@@ -14,31 +14,19 @@ from datetime import timedelta
 from typing import Any
 
 from outbox_worker.database import Connection, translated
-from outbox_worker.errors import (
-    DatabaseBusyError,
-    DatabaseError,
-    DatabaseUnreachableError,
-    OutboxError,
-    SchemaError,
-)
+from outbox_worker.errors import DatabaseBusyError, OutboxError, SchemaError
 from outbox_worker.events import Event
 from outbox_worker.handlers.protocol import Handler
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination, WorkerId
 from outbox_worker.telemetry import logger
-from outbox_worker.worker import intake, report
+from outbox_worker.worker import intake
 from outbox_worker.worker.execute import Finished, cut_off, execute, given_back
+from outbox_worker.worker.gatekeeper import Gatekeeper
 from outbox_worker.worker.lease import Lease, boot_time
-from outbox_worker.worker.settle import by_lock_order, settle, without_mirror
+from outbox_worker.worker.report import Reporter
+from outbox_worker.worker.unsettled import Unsettled
 from outbox_worker.worker.wakeup import Wakeup
-
-#: How soon a result is settled again whose booking somebody else held.
-_DEFERRED_AFTER = timedelta(milliseconds=100)
-#: Claims pause for so long when results were dropped and none was recorded for a while.
-_HOLD_OFF = timedelta(seconds=5)
-_WITHOUT_A_SETTLE = timedelta(seconds=2)
-#: A result that Postgres keeps refusing is dropped after this many tries; its lease then ends.
-_MAX_REFUSALS = 5
 
 
 @dataclass(slots=True)
@@ -61,6 +49,8 @@ class Loop:
         lease: Length of a claim.
         poll: Longest wait between two looks for due rows.
         wakeup: Woken by notifications, and by everything that finishes here.
+        reporter: Told what becomes of every claim.
+        gatekeeper: Asked before every claim, and told what became of it.
     """
 
     def __init__(
@@ -72,6 +62,8 @@ class Loop:
         lease: timedelta,
         poll: timedelta,
         wakeup: Wakeup,
+        gatekeeper: Gatekeeper,
+        reporter: Reporter,
     ) -> None:
         self._handlers = handlers
         self._slots = slots
@@ -79,13 +71,15 @@ class Loop:
         self._lease = lease
         self._poll = poll
         self._wakeup = wakeup
+        self._gatekeeper = gatekeeper
+        self._reporter = reporter
         self._in_flight: dict[asyncio.Task[Finished], _InFlight] = {}
-        self._finished: list[Finished] = []
-        self._refusals: dict[tuple[DeliveryId, int], int] = {}
-        self._deferred_until = 0.0
-        self._claims_from = 0.0
+        self._unsettled = Unsettled(
+            owner=owner,
+            policies={name: handler.policy for name, handler in handlers.items()},
+            reporter=reporter,
+        )
         self._polled_at = 0.0
-        self._settled_at = 0.0
         self._extended_at = boot_time()
         self._stopping = False
         #: Destinations that may have due rows; one whose slots are all taken stays in it.
@@ -99,7 +93,7 @@ class Loop:
     @property
     def settled(self) -> bool:
         """Whether nothing runs and nothing waits to be recorded."""
-        return not self._in_flight and not self._finished
+        return not self._in_flight and not self._unsettled
 
     @property
     def drained(self) -> bool:
@@ -114,7 +108,7 @@ class Loop:
     @property
     def _may_claim(self) -> bool:
         """Whether what is started now can also be recorded."""
-        return not (self._stopping or self._refusals or time.monotonic() < self._claims_from)
+        return self._unsettled.recordable and not self._stopping
 
     def stop(self) -> None:
         """Claim nothing more, and begin no call that has not begun."""
@@ -140,8 +134,15 @@ class Loop:
             # whatever woke the loop: what becomes due by time announces itself to nobody
             self._polled_at = time.monotonic()
             self._look.update(self._handlers)
-        if self._finished and time.monotonic() >= self._deferred_until:
-            await self._settle(conn)
+        # before the results are on record: nothing more is claimed in between
+        if await self._gatekeeper.tell(conn):
+            self._look.update(self._handlers)
+        if self._unsettled and self._unsettled.rest == 0:
+            flushed = await self._unsettled.flush(conn)
+            if flushed.more:
+                self._look.update(self._handlers)
+            if flushed.rest:
+                self._wakeup.set()
         if not self.settled and boot_time() - self._extended_at > self._extend_every:
             await self._extend(conn)
         if self._look and self._may_claim:
@@ -149,91 +150,25 @@ class Loop:
 
     async def pause(self) -> None:
         """Wait until something finishes, somebody requests something, or it is time to poll."""
-        if self._may_claim and self._look & self._free().keys():
+        if self._may_claim and any(map(self._may_look, self._free())):
             return
         poll_at = self._polled_at + self._poll.total_seconds()
         wait = timedelta(seconds=max(0, poll_at - time.monotonic()))
         if not self.settled:
             wait = min(wait, timedelta(seconds=self._extend_every))
-        if self._finished:
-            wait = min(wait, timedelta(seconds=max(0, self._deferred_until - time.monotonic())))
+        if self._unsettled:
+            wait = min(wait, timedelta(seconds=self._unsettled.rest))
+        for name in self._look:
+            if (rest := self._gatekeeper.waits(name)) > 0:
+                wait = min(wait, timedelta(seconds=rest))
         await self._wakeup.wait(wait)
         if self._wakeup.take_request():
             self._look.update(self._handlers)
 
-    async def _settle(self, conn: Connection) -> None:
-        newest, rest = _unique(self._finished)
-        for batch in by_lock_order(newest):
-            try:
-                await self._settle_batch(conn, batch)
-            except DatabaseUnreachableError:
-                raise
-            except DatabaseError as error:
-                await self._settle_singly(conn, batch, error)
-        if rest:
-            self._wakeup.set()
-
-    async def _settle_singly(
-        self, conn: Connection, batch: list[Finished], error: DatabaseError
-    ) -> None:
-        """One bad row must not hold up the others."""
-        if len(batch) == 1:
-            self._refused_by_postgres(batch[0], error)
-            return
-        for item in batch:
-            try:
-                await self._settle_batch(conn, [item])
-            except DatabaseUnreachableError:
-                raise
-            except DatabaseError as single:
-                self._refused_by_postgres(item, single)
-
-    async def _settle_batch(self, conn: Connection, batch: list[Finished]) -> None:
-        settled = await settle(
-            conn,
-            batch,
-            owner=self._owner,
-            policies={name: handler.policy for name, handler in self._handlers.items()},
-        )
-        self._settled_at = time.monotonic()
-        for item in batch:
-            self._refusals.pop((item.claim.id, item.claim.fence), None)
-        done = {id(item) for item in (*settled.accepted, *settled.refused)}
-        self._finished = [item for item in self._finished if id(item) not in done]
-        report.settled(settled)
-        if settled.deferred:
-            self._deferred_until = time.monotonic() + _DEFERRED_AFTER.total_seconds()
-        if settled.more:
-            self._look.update(self._handlers)
-
-    def _refused_by_postgres(self, item: Finished, error: DatabaseError) -> None:
-        self._deferred_until = time.monotonic() + _DEFERRED_AFTER.total_seconds()
-        if isinstance(error, DatabaseBusyError):
-            return  # like a booking that somebody holds: it has to wait
-        key = (item.claim.id, item.claim.fence)
-        self._refusals[key] = self._refusals.get(key, 0) + 1
-        logger().error(
-            Event.SETTLE_FAILED,
-            message=f"a result could not be recorded: {error}",
-            delivery_id=item.claim.id,
-            error_code=type(error).__name__,
-        )
-        if self._refusals[key] < _MAX_REFUSALS:
-            return
-        del self._refusals[key]
-        self._finished = [kept for kept in self._finished if kept is not item]
-        if item.result.booking_id is not None:
-            # The site may refuse its columns for reasons of its own. The truth is in our tables,
-            # and a person is told; the next tries are as many as for any other result.
-            self._finished.append(without_mirror(item, error))
-        elif self._settled_at < time.monotonic() - _WITHOUT_A_SETTLE.total_seconds():
-            # it is not this row alone: nothing can be recorded, so nothing is started
-            self._claims_from = time.monotonic() + _HOLD_OFF.total_seconds()
-
     async def _extend(self, conn: Connection) -> None:
         sent_at = boot_time()
         running = list(self._in_flight.values())
-        waiting = [item.claim for item in self._finished]
+        waiting = self._unsettled.claims
         with translated():
             extended = await store.extend(
                 conn,
@@ -254,32 +189,86 @@ class Loop:
         )
 
     async def _claim(self, conn: Connection) -> None:
-        wanted = [
-            store.Wanted(
-                destination=name,
-                limit=free,
-                max_attempts=self._handlers[name].policy.max_attempts,
-            )
-            for name, free in self._free().items()
-            if name in self._look
-        ]
-        if not wanted:
+        free = {name: n for name, n in self._free().items() if self._may_look(name)}
+        if not free:
             return
         if self.settled:
             self._extended_at = boot_time()
-        self._look.difference_update(item.destination for item in wanted)
+        await self._gatekeeper.start(conn)
+        self._look.difference_update(free)
+        looks = await self._take(
+            conn, {name: self._gatekeeper.affordable(name, n) for name, n in free.items()}
+        )
+        for name, look in looks.items():
+            await self._look_closer(conn, name, look, free=free[name])
+
+    def _may_look(self, name: Destination) -> bool:
+        return name in self._look and self._gatekeeper.waits(name) == 0
+
+    async def _take(
+        self, conn: Connection, limits: Mapping[Destination, int]
+    ) -> Mapping[Destination, store.Look]:
+        """Claim and start up to so many rows of each destination."""
+        wanted = [
+            store.Wanted(
+                destination=name,
+                limit=limit,
+                max_attempts=self._handlers[name].policy.max_attempts,
+            )
+            for name, limit in limits.items()
+        ]
         taken_at = boot_time()
         with translated():
-            claims = await store.claim(conn, wanted, owner=self._owner, lease=self._lease)
+            claimed = await store.claim(conn, wanted, owner=self._owner, lease=self._lease)
+        self._gatekeeper.looked(claimed.looks)
         by_destination: dict[Destination, list[Claim]] = {}
-        for claim in claims:
+        for claim in claimed.claims:
             by_destination.setdefault(claim.destination, []).append(claim)
             if claim.lost_owner is not None:
-                report.lost(claim)
-        for item in wanted:
-            if len(by_destination.get(item.destination, ())) >= item.limit:
-                self._look.add(item.destination)
+                self._reporter.lost(claim)
+        for name, limit in limits.items():
+            taken = len(by_destination.get(name, ()))
+            self._gatekeeper.reserve(name, taken)
+            if taken and taken >= limit:
+                self._look.add(name)
         await self._begin(conn, by_destination, taken_at)
+        return claimed.looks
+
+    async def _look_closer(
+        self, conn: Connection, name: Destination, look: store.Look, *, free: int
+    ) -> None:
+        """What a plain claim leaves out: the common limit, a shut circuit, what an outage left."""
+        if look.due:
+            self._look.add(name)
+            if await self._gatekeeper.take(conn, name, free):
+                await self._take(conn, {name: self._gatekeeper.affordable(name, free)})
+        elif look.probe_due:
+            row = await self._gatekeeper.probe_row(conn, name)
+            if row is not None:
+                await self._probe(conn, name, row)
+        elif look.open and look.redrive_before is not None and name not in self._look:
+            # nothing else is due: what is new never waits behind what failed before
+            more = await self._gatekeeper.redrive(conn, name, look, limit=free)
+            self._look.update([name] if more else [])
+
+    async def _probe(self, conn: Connection, name: Destination, row: DeliveryId) -> None:
+        taken_at = boot_time()
+        with translated():
+            claim = await store.claim_one(
+                conn,
+                row,
+                owner=self._owner,
+                lease=self._lease,
+                max_attempts=self._handlers[name].policy.max_attempts,
+                probe=True,
+            )
+        if claim is None:
+            self._gatekeeper.not_probed(name, row)
+            return
+        if claim.lost_owner is not None:
+            self._reporter.lost(claim)
+        self._gatekeeper.reserve(name, 1)
+        await self._begin(conn, {name: [claim]}, taken_at)
 
     async def _begin(
         self, conn: Connection, claims: Mapping[Destination, Sequence[Claim]], taken_at: float
@@ -294,14 +283,14 @@ class Loop:
                 except (SchemaError, DatabaseBusyError) as error:
                     trouble = error
                     continue
-                self._finished += taken.unreadable
+                self._ended(*taken.unreadable)
                 for claim in group:
                     if claim.id in taken.states:
                         self._start(claim, taken.states[claim.id], self._handlers[name], taken_at)
                     del waiting[claim.id]
         finally:
             # claimed but not begun: returned uncharged as soon as there is a connection
-            self._finished += [given_back(claim, code="not_read") for claim in waiting.values()]
+            self._ended(*(given_back(claim, code="not_read") for claim in waiting.values()))
         if trouble is not None:
             raise trouble
 
@@ -309,36 +298,30 @@ class Loop:
         lease = Lease(taken_at=taken_at, length=self._lease)
         task = asyncio.create_task(execute(claim, state, handler, lease))
         self._in_flight[task] = _InFlight(claim=claim, handler=handler, lease=lease)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._task_ended)
 
-    def _ended(self, task: asyncio.Task[Finished]) -> None:
+    def _task_ended(self, task: asyncio.Task[Finished]) -> None:
         item = self._in_flight.pop(task)
-        self._finished.append(
+        self._ended(
             cut_off(item.claim, item.handler, item.lease) if task.cancelled() else task.result()
         )
         self._wakeup.set()
+
+    def _ended(self, *finished: Finished) -> None:
+        """Results: the gate is told of them first, then they are settled."""
+        for item in finished:
+            self._gatekeeper.saw(item)
+        self._unsettled.add(*finished)
 
     def _free(self) -> dict[Destination, int]:
         """Free slots by destination; results that wait to be recorded still take theirs."""
         used = dict.fromkeys(self._handlers, 0)
         for item in self._in_flight.values():
             used[item.claim.destination] += 1
-        for finished in self._finished:
-            used[finished.claim.destination] += 1
+        for claim in self._unsettled.claims:
+            used[claim.destination] += 1
         return {
             name: free
             for name in self._handlers
             if (free := self._slots.get(name, 0) - used[name]) > 0
         }
-
-
-def _unique(finished: list[Finished]) -> tuple[list[Finished], list[Finished]]:
-    """The newest claim of each delivery first: one statement settles a row once."""
-    newest: dict[DeliveryId, Finished] = {}
-    for item in finished:
-        known = newest.get(item.claim.id)
-        if known is None or item.claim.fence > known.claim.fence:
-            newest[item.claim.id] = item
-    batch = list(newest.values())
-    kept = {id(item) for item in batch}
-    return batch, [item for item in finished if id(item) not in kept]

@@ -9,12 +9,57 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, assert_never
 
+from outbox_worker.errors import DatabaseError
 from outbox_worker.events import Event
+from outbox_worker.metrics import Metrics
 from outbox_worker.outbox.delivery import Claim, Destination
 from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Park, Retry, Wait
 from outbox_worker.telemetry import logger
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.settle import Settled
+
+
+class Reporter:
+    """Logs and counts what becomes of the claims of one process.
+
+    Args:
+        metrics: Where it is counted.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def settled(self, done: Settled) -> None:
+        """Tell what a committed settle recorded, and what it refused."""
+        settled(done)
+        for item in done.accepted:
+            outcome, destination = item.result.outcome, item.claim.destination
+            if not isinstance(outcome, Abandon):
+                self._metrics.attempt(destination, _word(outcome))
+            if item.claim.id in done.gave_up:
+                self._metrics.given_up(destination)
+        for item in done.refused:
+            self._metrics.settle_refused(item.claim.destination)
+
+    def lost(self, claim: Claim) -> None:
+        """Tell that a row was taken over from a worker that never settled it."""
+        logger().warning(
+            Event.DELIVERY_LOST,
+            message=f"taken over: worker {claim.lost_owner} never settled it",
+            **_ids(claim),
+            lost_worker=claim.lost_owner,
+        )
+        self._metrics.lease_lost(claim.destination)
+
+    def settle_failed(self, claim: Claim, error: DatabaseError) -> None:
+        """Tell that Postgres refused to record a result."""
+        logger().error(
+            Event.SETTLE_FAILED,
+            message=f"a result could not be recorded: {error}",
+            **_ids(claim),
+            error_code=type(error).__name__,
+        )
+        self._metrics.settle_failed(claim.destination)
 
 
 def settled(done: Settled) -> None:
@@ -42,16 +87,6 @@ def settled(done: Settled) -> None:
             message=f"{len(done.deferred)} results wait for bookings that somebody else holds",
             count=len(done.deferred),
         )
-
-
-def lost(claim: Claim) -> None:
-    """Log that a row was taken over from a worker that never settled it."""
-    logger().warning(
-        Event.DELIVERY_LOST,
-        message=f"taken over: worker {claim.lost_owner} never settled it",
-        **_ids(claim),
-        lost_worker=claim.lost_owner,
-    )
 
 
 def _attempt(item: Finished) -> None:
@@ -89,7 +124,7 @@ def _ended(item: Finished, outcome: Done | Wait | Retry | Park, word: str) -> di
     }
 
 
-def _word(outcome: Done | Wait | Retry | Park) -> str:
+def _word(outcome: Done | Wait | Retry | Park) -> AttemptOutcome:
     match outcome:
         case Done(record=record):
             return record

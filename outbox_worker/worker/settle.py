@@ -13,13 +13,13 @@ from datetime import timedelta
 from typing import TypeVar
 
 from outbox_worker.alerts import store as alerts
-from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert
+from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertId, AlertKind, NewAlert
 from outbox_worker.bookings import store as bookings
 from outbox_worker.database import Connection, translated
 from outbox_worker.errors import DatabaseError
 from outbox_worker.handlers.effect import (
-    AlertMailed,
     AlertRaised,
+    AlertTold,
     Effect,
     ReservationHeld,
 )
@@ -30,9 +30,6 @@ from outbox_worker.worker.columns import Plan, plan, storable
 from outbox_worker.worker.execute import Finished
 
 E = TypeVar("E", bound=Effect)
-
-#: Where alerts go. An unconfigured channel settles them as ``not_configured``.
-ALERT_CHANNELS = (Destination.EMAIL,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +83,7 @@ async def settle(
                 policies=policies,
                 jitter={item.claim.id: plain.random() for item in mine},
             )
-            own = [
-                AlertId(int(item.claim.key))
-                for item in mine
-                if item.claim.destination in ALERT_CHANNELS and item.claim.key.isdecimal()
-            ]
-            if own:
-                await alerts.lock(conn, ids=own)
+            await _lock_alerts(conn, mine)
             written = await _write(conn, planned, owner=owner)
             accepted = tuple(item for item in mine if item.claim.id in written.ids)
             told = await _apply(conn, accepted, written)
@@ -122,6 +113,19 @@ async def _lock(conn: Connection, finished: Sequence[Finished]) -> list[Finished
     # Waiting for one booking would hold up every other result until the leases end.
     busy = await bookings.lock_free(conn, ids)
     return [item for item in finished if item.result.booking_id in busy]
+
+
+async def _lock_alerts(conn: Connection, mine: Sequence[Finished]) -> None:
+    """Lock what comes before the alerts' own deliveries: all that settling these may touch."""
+    own = [item for item in mine if item.claim.destination in ALERT_CHANNELS]
+    if own:
+        await alerts.lock(
+            conn,
+            ids=[AlertId(int(i.claim.key)) for i in own if i.claim.key.isdecimal()],
+            alerts=[effect.alert for effect in _of_type(own, AlertRaised)],
+            # one of them may be named by the alert about its channel
+            deliveries=[item.claim.id for item in own],
+        )
 
 
 async def _write(conn: Connection, planned: Plan, *, owner: WorkerId) -> _Written:
@@ -190,9 +194,13 @@ async def _tell(conn: Connection, accepted: Sequence[Finished], written: _Writte
     if raised:
         await alerts.raise_alerts(conn, raised, channels=ALERT_CHANNELS)
         told = True
-    for mail in _of_type(accepted, AlertMailed):
-        await alerts.mark_mailed(
-            conn, mail.alert_id, mail.delivery_ids, resolved_told=mail.resolved_told
+    for message in _of_type(accepted, AlertTold):
+        await alerts.mark_told(
+            conn,
+            message.alert_id,
+            channel=message.channel,
+            told_to=message.told_to,
+            resolved_told=message.resolved_told,
         )
     return told
 

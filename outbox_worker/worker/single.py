@@ -8,12 +8,14 @@ from typing import Any
 
 from outbox_worker.database import Connection, translated
 from outbox_worker.errors import NotFoundError
+from outbox_worker.gate.circuit import Evidence
 from outbox_worker.handlers.protocol import Handler
 from outbox_worker.outbox import store
-from outbox_worker.outbox.delivery import DeliveryId, WorkerId
+from outbox_worker.outbox.delivery import DeliveryId
 from outbox_worker.outbox.store import DeliveryRow
 from outbox_worker.worker import report
 from outbox_worker.worker.execute import Finished, execute
+from outbox_worker.worker.gatekeeper import Gatekeeper, observed
 from outbox_worker.worker.lease import Lease, boot_time
 from outbox_worker.worker.settle import settle
 
@@ -26,7 +28,7 @@ async def deliver_one(
     delivery_id: DeliveryId,
     *,
     handler: Handler[Any],
-    owner: WorkerId,
+    gatekeeper: Gatekeeper,
     lease: timedelta,
     patience: timedelta,
 ) -> DeliveryRow:
@@ -38,7 +40,8 @@ async def deliver_one(
         conn: In autocommit mode.
         delivery_id: The row; something is owed.
         handler: Its destination's handler.
-        owner: Unique to this call.
+        gatekeeper: Its owner is unique to this call. Pause and circuit are passed by, as a person
+            asked; the common limit of calls is kept.
         lease: Length of a claim.
         patience: Longest time to wait in all; what has begun is finished all the same.
 
@@ -58,8 +61,14 @@ async def deliver_one(
             raise NotFoundError(f"delivery {delivery_id} is gone")
         if at_rest(row) or loop.time() >= ends:
             return row
-        if not await _attempt(conn, row, handler=handler, owner=owner, lease=lease):
+        if not await gatekeeper.allow(conn, row.destination):
+            await asyncio.sleep(_LOOK_EVERY.total_seconds())
+            continue
+        finished = await _attempt(conn, row, handler=handler, gatekeeper=gatekeeper, lease=lease)
+        if finished is None:
             await asyncio.sleep(_pause(row).total_seconds())
+        elif observed(finished, probe=False).evidence is Evidence.MISCONFIGURED:
+            ends = loop.time()  # no number of tries mends the settings
 
 
 def at_rest(row: DeliveryRow) -> bool:
@@ -75,21 +84,25 @@ async def _attempt(
     row: DeliveryRow,
     *,
     handler: Handler[Any],
-    owner: WorkerId,
+    gatekeeper: Gatekeeper,
     lease: timedelta,
-) -> bool:
+) -> Finished | None:
+    owner = gatekeeper.owner
     taken_at = boot_time()
     with translated():
         claim = await store.claim_one(
             conn, row.id, owner=owner, lease=lease, max_attempts=handler.policy.max_attempts
         )
     if claim is None:
-        return False
+        return None
+    gatekeeper.reserve(claim.destination, 1)
     with translated():
         states = await handler.load(conn, [claim])
     finished = await execute(
         claim, states[claim.id], handler, Lease(taken_at=taken_at, length=lease)
     )
+    gatekeeper.saw(finished, conclusive=True)
+    await gatekeeper.tell(conn)
     pending: tuple[Finished, ...] = (finished,)
     while pending:
         settled = await settle(
@@ -99,7 +112,7 @@ async def _attempt(
         pending = settled.deferred
         if pending:
             await asyncio.sleep(_LOOK_EVERY.total_seconds())
-    return True
+    return finished
 
 
 def _pause(row: DeliveryRow) -> timedelta:

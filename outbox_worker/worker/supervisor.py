@@ -11,12 +11,15 @@ from datetime import timedelta
 
 import backoff
 
-from outbox_worker.database import Connection, connect
+from outbox_worker.database import CONNECT_OPTIONS, Connection, bounded, cancel, connect
 from outbox_worker.errors import DatabaseError, DatabaseUnreachableError, OutboxError
 from outbox_worker.events import Event
 from outbox_worker.telemetry import logger
-from outbox_worker.worker.heartbeat import Heartbeat
+from outbox_worker.worker.deadman import DeadMan
+from outbox_worker.worker.heartbeat import BEAT_EVERY, Heartbeat
+from outbox_worker.worker.liveness import Liveness
 from outbox_worker.worker.loop import Loop
+from outbox_worker.worker.systemd import Notifier
 from outbox_worker.worker.wakeup import Wakeup
 
 #: Longest wait between two tries to reach Postgres.
@@ -27,6 +30,19 @@ _AFTER_REFUSAL = timedelta(seconds=5)
 _STATEMENT_AFTER_STOP = timedelta(seconds=2)
 #: How long the last settle may take once everything has ended.
 _LAST_SETTLE = timedelta(seconds=5)
+_SHORTEST_SETTLE = timedelta(milliseconds=50)
+#: Between two tries to cut off handlers that go on all the same.
+_CUT_OFF_EVERY_S = 1.0
+
+
+def longest_silence(patience: timedelta) -> timedelta:
+    """Longest time between two signs of life of a worker that is well: a limit has to be above it.
+
+    Args:
+        patience: Longest time of one cycle's statements.
+    """
+    waiting = max(BEAT_EVERY, timedelta(seconds=_RECONNECT_CAP_S))
+    return patience + waiting + timedelta(seconds=CONNECT_OPTIONS["connect_timeout"])
 
 
 class Supervisor:
@@ -37,6 +53,9 @@ class Supervisor:
         loop: The loop.
         wakeup: Its wake-up; its listener runs beside the loop.
         heartbeat: The worker's own row.
+        liveness: Told of every completed cycle, and of every failed try to reach Postgres.
+        deadman: Told of every completed turn, for whoever watches from outside.
+        notifier: Tells the service manager how the worker is.
         shutdown: How long a stop waits for calls that have begun.
         patience: Longest time of one cycle's statements, well below the lease.
     """
@@ -48,6 +67,9 @@ class Supervisor:
         loop: Loop,
         wakeup: Wakeup,
         heartbeat: Heartbeat,
+        liveness: Liveness,
+        deadman: DeadMan,
+        notifier: Notifier,
         shutdown: timedelta,
         patience: timedelta,
     ) -> None:
@@ -55,6 +77,9 @@ class Supervisor:
         self._loop = loop
         self._wakeup = wakeup
         self._heartbeat = heartbeat
+        self._liveness = liveness
+        self._deadman = deadman
+        self._notifier = notifier
         self._shutdown = shutdown
         self._patience = patience
         self._stop = asyncio.Event()
@@ -74,14 +99,15 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, self._signalled)
         listener = asyncio.create_task(self._wakeup.listen())
+        self._notifier.ready()
+        notifying = asyncio.create_task(self._notifier.run())
         try:
             await announce()
             await self._work(drain=drain)
             await self._drain()
         finally:
-            listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listener
+            await cancel(listener)
+            await cancel(notifying)
             for number in (signal.SIGTERM, signal.SIGINT):
                 running.remove_signal_handler(number)
 
@@ -91,6 +117,7 @@ class Supervisor:
             self._loop.cancel()
             return
         logger().info(Event.SERVICE_DRAINING, message="stopping: finishing what has begun")
+        self._notifier.stopping()
         self._stop.set()
         self._loop.stop()
 
@@ -110,39 +137,44 @@ class Supervisor:
 
     async def _cycles(self, conn: Connection, *, drain: bool) -> None:
         while not self._stop.is_set():
-            await self._cycle(conn)
-            self._say_works()
-            await self._heartbeat.beat(
-                conn, listening=self._wakeup.listening, in_flight=self._loop.in_flight
-            )
+            await self._turn_in_time(conn)
             if drain and self._loop.drained:
                 return
-            await self._loop.pause()
+            # however seldom the loop polls, its beats and signs of life come
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_EVERY.total_seconds()):
+                    await self._loop.pause()
 
-    async def _cycle(self, conn: Connection) -> None:
+    async def _turn(self, conn: Connection) -> None:
+        await self._loop.cycle(conn)
+        self._say_works()
+        await self._heartbeat.beat(
+            conn, listening=self._wakeup.listening, in_flight=self._loop.in_flight
+        )
+        await self._notifier.look(conn)
+
+    async def _turn_in_time(self, conn: Connection) -> None:
         """One cycle in bounded time: a statement may wait for a lock that somebody never frees.
 
         Raises:
             DatabaseUnreachableError: Postgres did not answer in time; the connection is no good.
         """
-        cycle = asyncio.create_task(self._loop.cycle(conn))
+        turn = asyncio.create_task(self._turn(conn))
         stop = asyncio.create_task(self._stop.wait())
         try:
-            async with asyncio.timeout(self._patience.total_seconds()):
-                await asyncio.wait({cycle, stop}, return_when=asyncio.FIRST_COMPLETED)
-                if not cycle.done():
-                    await asyncio.wait({cycle}, timeout=_STATEMENT_AFTER_STOP.total_seconds())
-        except TimeoutError:
-            pass
+            await asyncio.wait(
+                {turn, stop},
+                timeout=self._patience.total_seconds(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if stop.done() and not turn.done():
+                await asyncio.wait({turn}, timeout=_STATEMENT_AFTER_STOP.total_seconds())
         finally:
             stop.cancel()
-            if not cycle.done():
-                cycle.cancel()
-                with contextlib.suppress(asyncio.CancelledError, OutboxError):
-                    await cycle
-        if cycle.cancelled():
+            await cancel(turn)
+        if turn.cancelled():
             raise DatabaseUnreachableError("Postgres did not answer a statement in time")
-        cycle.result()
+        turn.result()
 
     async def _drain(self) -> None:
         """Let calls end, record them, give the rest back; bounded even without Postgres."""
@@ -150,9 +182,12 @@ class Supervisor:
         ends = time.monotonic() + self._shutdown.total_seconds()
         while self._loop.in_flight and time.monotonic() < ends and not self._cancelled:
             await self._settle_some(timedelta(seconds=ends - time.monotonic()))
-        self._loop.cancel()
         while self._loop.in_flight:
-            await self._wakeup.wait(timedelta(milliseconds=50))
+            # again: a handler that waits for Postgres obeys the second time
+            self._loop.cancel()
+            cut_off_at = time.monotonic()
+            while self._loop.in_flight and time.monotonic() - cut_off_at < _CUT_OFF_EVERY_S:
+                await self._wakeup.wait(timedelta(milliseconds=50))
         await self._settle_some(_LAST_SETTLE, last=True)
         if not self._loop.settled:
             logger().warning(
@@ -161,18 +196,26 @@ class Supervisor:
             )
 
     async def _settle_some(self, bound: timedelta, *, last: bool = False) -> None:
-        with contextlib.suppress(TimeoutError, DatabaseError):
-            async with asyncio.timeout(max(0.05, bound.total_seconds())):
-                async with self._connected(until_stop=False) as conn:
-                    while self._loop.in_flight and not self._cancelled:
-                        await self._loop.cycle(conn)
-                        await self._loop.pause()
-                    while not self._loop.settled:
-                        await self._loop.cycle(conn)
-                        if not self._loop.settled:
-                            await self._loop.pause()
-                    if last:
-                        await self._heartbeat.last(conn)
+        try:
+            await bounded(self._settle_through(last=last), within=max(_SHORTEST_SETTLE, bound))
+        except (TimeoutError, DatabaseError):
+            self._liveness.database_missed()
+
+    async def _settle_through(self, *, last: bool) -> None:
+        async with self._connected(until_stop=False) as conn:
+            while self._loop.in_flight and not self._cancelled:
+                await self._settle_once(conn)
+                await self._loop.pause()
+            while not self._loop.settled:
+                await self._settle_once(conn)
+                if not self._loop.settled:
+                    await self._loop.pause()
+            if last:
+                await self._heartbeat.last(conn)
+
+    async def _settle_once(self, conn: Connection) -> None:
+        await bounded(self._loop.cycle(conn), within=self._patience)
+        self._liveness.cycle_ended()
 
     @contextlib.asynccontextmanager
     async def _connected(self, *, until_stop: bool) -> AsyncIterator[Connection]:
@@ -214,11 +257,13 @@ class Supervisor:
         return conn
 
     def _say_lost(self, error: BaseException) -> None:
+        self._liveness.database_missed()
         if not self._lost:
             self._lost = True
             logger().warning(Event.DATABASE_LOST, message=f"{error}; waiting for it")
 
     def _say_failed(self, error: OutboxError) -> None:
+        self._liveness.database_missed()
         if self._failed != str(error):
             self._failed = str(error)
             logger().error(
@@ -226,6 +271,8 @@ class Supervisor:
             )
 
     def _say_works(self) -> None:
+        self._liveness.cycle_ended()
+        self._deadman.cycle_ended()
         self._failed, self._failures = "", 0
         if self._lost:
             self._lost = False

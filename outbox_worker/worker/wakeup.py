@@ -8,10 +8,9 @@ when it is not heard.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
 
-from outbox_worker.database import Connection, connection
+from outbox_worker.database import Connection, bounded, cancel, connection
 from outbox_worker.errors import DatabaseError
 from outbox_worker.events import Event
 from outbox_worker.sql import query
@@ -72,22 +71,27 @@ class Wakeup:
     async def listen(self) -> None:
         """Listen for ever, reconnecting; ends by cancellation only."""
         while True:
+            bug: Exception | None = None
             try:
                 async with connection(self._url, application_name="outbox listen") as conn:
                     await self._hear(conn)
                 reason = "a notification of our own was not delivered"
-            except DatabaseError as error:
-                reason = str(error)
+            except (DatabaseError, TimeoutError) as error:
+                reason = str(error) or "Postgres does not answer"
+            except Exception as error:  # noqa: BLE001 - the edge of this task: polling delivers what a bug in it would cost
+                reason, bug = f"internal error: {type(error).__name__}; this is a bug", error
             self.listening = False
             if not self._told_lost:
                 self._told_lost = True
                 logger().warning(
-                    Event.LISTEN_LOST, message=f"LISTEN is lost, polling instead: {reason}"
+                    Event.LISTEN_LOST,
+                    message=f"LISTEN is lost, polling instead: {reason}",
+                    exc_info=bug,
                 )
             await asyncio.sleep(_RECONNECT_AFTER.total_seconds())
 
     async def _hear(self, conn: Connection) -> None:
-        await conn.execute(query("listen"))
+        await bounded(conn.execute(query("listen")), within=PROBE_WITHIN)
         prober = asyncio.create_task(self._probe())
         try:
             while not prober.done():
@@ -98,18 +102,16 @@ class Wakeup:
                         continue
                     self._requested = True
                     self._event.set()
+            prober.result()
         finally:
-            prober.cancel()
-            with contextlib.suppress(asyncio.CancelledError, DatabaseError):
-                await prober
+            await cancel(prober)
 
     async def _probe(self) -> None:
         """Send probes until one is not heard; then return."""
         while True:
             self._heard.clear()
             # from another session: a session always hears itself, even behind some poolers
-            async with connection(self._url, application_name="outbox probe") as conn:
-                await conn.execute(query("notify_probe"), {"payload": self.probe})
+            await bounded(self._send_probe(), within=PROBE_WITHIN)
             try:
                 async with asyncio.timeout(PROBE_WITHIN.total_seconds()):
                     await self._heard.wait()
@@ -122,3 +124,7 @@ class Wakeup:
                 self._event.set()
                 logger().info(Event.LISTEN_RESTORED, message="LISTEN delivers")
             await asyncio.sleep(PROBE_EVERY.total_seconds())
+
+    async def _send_probe(self) -> None:
+        async with connection(self._url, application_name="outbox probe") as conn:
+            await conn.execute(query("notify_probe"), {"payload": self.probe})

@@ -87,8 +87,9 @@ async def test_a_rejected_booking_is_mailed_once_after_the_mail_service_came_bac
 
     async def told() -> bool:
         cursor = await conn.execute(
-            "select 1 from outbox.alert a join outbox.delivery d on d.key = a.id::text"
-            " where a.mails = 1 and d.destination = 'email' and d.delivered = d.requested"
+            "select 1 from outbox.alert_told t join outbox.delivery d"
+            " on d.destination = t.channel and d.key = t.alert_id::text"
+            " where t.messages = 1 and d.destination = 'email' and d.delivered = d.requested"
         )
         return await cursor.fetchone() is not None
 

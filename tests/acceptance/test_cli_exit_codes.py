@@ -13,6 +13,7 @@ import pytest
 from outbox_worker.database import Connection
 from tests.support_cli import PROGRAM, Ended, outbox, settings
 from tests.support_engine import insert_booking
+from tests.support_status import running_worker
 
 COMMANDS = (
     ("status",),
@@ -44,7 +45,9 @@ async def parked(conn: Connection, name: str = "LA-1") -> None:
     )
 
 
-async def test_0_when_all_is_well(database_url: str) -> None:
+async def test_0_when_all_is_well(conn: Connection, database_url: str) -> None:
+    await running_worker(conn, sync_enabled=False)
+
     ended = await run(database_url, "status")
 
     assert (ended.code, ended.err) == (0, "")
@@ -78,7 +81,10 @@ def test_2_with_every_fault_of_the_settings_at_once() -> None:
     assert "opera" not in ended.err
 
 
-async def test_a_command_needs_only_the_settings_that_it_uses(database_url: str) -> None:
+async def test_a_command_needs_only_the_settings_that_it_uses(
+    conn: Connection, database_url: str
+) -> None:
+    await running_worker(conn)
     live = {"GUESTLY_SYNC_ENABLED": "true", "GUESTLY_TEST_MODE": "false"}
 
     assert (await run(database_url, "status", **live)).code == 0
@@ -149,7 +155,7 @@ async def test_5_when_a_person_is_needed(conn: Connection, database_url: str) ->
 
     assert ended.code == 5
     assert ended.json()["ok"] is False
-    assert ended.data()["needs"] == ["1 delivery was given up"]
+    assert ended.data()["needs"] == ["1 delivery was given up", "no worker is running"]
     assert ended.data()["parked"][0]["name"] == "LA-1"
 
 
@@ -311,7 +317,10 @@ async def test_setting_a_listing_names_the_command_for_what_it_unblocks(
     )
 
 
-async def test_settings_come_from_a_file_only_when_told(database_url: str, tmp_path: Path) -> None:
+async def test_settings_come_from_a_file_only_when_told(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    await running_worker(conn)
     file = tmp_path / "outbox.env"
     file.write_text(f"export DATABASE_URL='{database_url}'\nGUESTLY_SYNC_ENABLED=true\n")
     bare = {name: value for name, value in settings("").items() if name != "DATABASE_URL"}

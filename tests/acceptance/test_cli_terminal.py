@@ -253,7 +253,7 @@ async def test_a_worker_and_a_simulator_end_at_sigterm_with_one_object(
 ) -> None:
     environ = settings(database_url, METRICS_ADDRESS="", LOG_FORMAT="json")
     for arguments, ready in (
-        (("worker", "run", "--json"), b"listen.restored"),
+        (("worker", "run", "--json"), b"service.started"),
         (("simulator", "serve", "--port", "0", "--state", str(tmp_path), "--json"), b'{"url"'),
     ):
         process = await asyncio.create_subprocess_exec(

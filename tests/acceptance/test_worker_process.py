@@ -218,26 +218,26 @@ async def test_two_workers_share_the_work_and_double_nothing(
 
 
 async def test_every_connection_cut_at_once_is_survived(
-    conn: Connection, database_url: str, pms: Simulator, tmp_path: Path
+    session: Connection, direct_url: str, pms: Simulator, tmp_path: Path
 ) -> None:
-    await listed(conn)
-    with worker(tmp_path / "w.log", environment(database_url, pms)) as process:
+    await listed(session)
+    with worker(tmp_path / "w.log", environment(direct_url, pms)) as process:
         await process.logged("listen.restored")
 
         async def beats() -> bool:
-            cursor = await conn.execute("select count(*) as n from outbox.worker")
+            cursor = await session.execute("select count(*) as n from outbox.worker")
             return bool(((await cursor.fetchone()) or {})["n"])
 
         # the listener may be up before the loop has its connection, which is the one to be cut
         await eventually(beats, "the loop's first cycle")
-        await conn.execute(
+        await session.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
-        booking = await confirmed(conn)
+        booking = await confirmed(session)
 
         async def synced() -> bool:
-            return bool((await booking_row(conn, booking))["guestly_sync_status"] == "synced")
+            return bool((await booking_row(session, booking))["guestly_sync_status"] == "synced")
 
         await eventually(synced, "the sync after the cut", within=20)
         await process.logged("database.restored")

@@ -15,17 +15,17 @@ import pytest
 from psycopg.rows import dict_row
 
 from outbox_worker.alerts import store as alerts
-from outbox_worker.alerts.alert import AlertId, AlertKind, NewAlert
+from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertId, AlertKind, NewAlert
 from outbox_worker.database import Connection
 from outbox_worker.handlers.effect import (
-    AlertMailed,
     AlertRaised,
+    AlertTold,
     Effect,
     Result,
 )
 from outbox_worker.operations import plan, requeue
 from outbox_worker.outbox.delivery import Claim, Destination
-from outbox_worker.outbox.outcome import Abandon, Done, Outcome, Park
+from outbox_worker.outbox.outcome import Abandon, Done, Outcome, Park, Retry
 from outbox_worker.payments import inbox, stripe_event
 from outbox_worker.payments.inbox import InboxRules
 from outbox_worker.payments.verdict import EventOutcome
@@ -197,7 +197,12 @@ async def test_settling_mails_locks_their_alerts_first(
             finished(
                 mail,
                 Done(),
-                AlertMailed(alert_id=AlertId(int(mail.key)), delivery_ids=(), resolved_told=False),
+                AlertTold(
+                    alert_id=AlertId(int(mail.key)),
+                    channel=mail.destination,
+                    told_to=0,
+                    resolved_told=False,
+                ),
             )
             for mail in sorted(mails, key=lambda mail: -int(mail.key))
         ],
@@ -205,6 +210,28 @@ async def test_settling_mails_locks_their_alerts_first(
 
     assert recording.order == (Rank.ALERTS, Rank.ALERTS_OWN_DELIVERIES)
     assert recording.faults == []
+
+
+async def test_settling_a_channel_that_fails_and_one_that_works_again_locks_in_order(
+    conn: Connection, recording: Recording
+) -> None:
+    """The older alert is about the channel, and the younger one's mail is what fails."""
+    failing = NewAlert(kind=AlertKind.CHANNEL_FAILING, fingerprint="email")
+    for alert in (failing, NewAlert(kind=AlertKind.REPORTED, fingerprint="b")):
+        async with conn.transaction():
+            await alerts.raise_alert(conn, alert, channels=ALERT_CHANNELS)
+    raised = AlertRaised(alert=failing, only_if_given_up=False, names_delivery=True)
+    for outcome in (Retry(code="email_api_401", message="refused"), Done()):
+        [mail] = await claim_all(conn, destination=Destination.EMAIL, max_attempts=None)
+        effects = (raised,) if isinstance(outcome, Retry) else ()
+
+        await settle_all(recording, [finished(mail, outcome, *effects)])
+
+        await conn.execute("update outbox.delivery set due_at = now() where owner is null")
+        assert recording.order == (Rank.ALERTS, Rank.ALERTS_OWN_DELIVERIES)
+        assert recording.faults == []
+    cursor = await conn.execute("select resolved_at from outbox.alert where fingerprint = 'email'")
+    assert [row["resolved_at"] is None for row in await cursor.fetchall()] == [False]
 
 
 LOCK = {
@@ -318,6 +345,7 @@ def test_every_statement_that_waits_for_rows_takes_them_by_id() -> None:
     """One row by its key needs no order; what skips locked rows does not wait."""
     ordered = re.compile(
         r"order\s+by\s+\w+\.id\s*$|\.(?:id\s*=\s*%\(id\)s|key\s*=\s*%\(key\)s)[^;]*$"
+        r"|\.destination\s*=\s*%\(destination\)s\s*$"
     )
     locking = re.compile(r"for\s+(?:no\s+key\s+)?update(?!\s+skip\s+locked)", re.IGNORECASE)
     unordered = [

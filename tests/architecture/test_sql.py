@@ -65,7 +65,7 @@ def names_in(module: Module) -> set[str]:
     }
 
 
-async def test_every_query_fits_the_migrated_schema(conn: Connection) -> None:
+async def test_every_query_fits_the_migrated_schema(session: Connection) -> None:
     faults = []
     for entry in catalogue().values():
         statement = statement_of(entry)
@@ -73,8 +73,8 @@ async def test_every_query_fits_the_migrated_schema(conn: Connection) -> None:
             assert "%" not in statement, entry.name
             continue
         try:
-            await conn.execute(f"prepare q as {numbered(statement)}")
-            await conn.execute("deallocate q")
+            await session.execute(f"prepare q as {numbered(statement)}")
+            await session.execute("deallocate q")
         except psycopg.Error as error:
             faults.append(f"{entry.file} {entry.name}: {error}")
 

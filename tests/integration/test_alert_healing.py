@@ -14,8 +14,10 @@ from tests.support_alert import (
     failed,
     fetch,
     more_connections,
+    next_message,
     outage,
     raised,
+    told,
     versions,
     waiting_for_lock,
 )
@@ -90,55 +92,52 @@ async def test_heal_and_report_of_one_row_in_one_transaction_keep_it_named(
     assert alert.named == 1
 
 
-async def test_an_accepted_mail_is_counted_and_marks_what_it_named(conn: Connection) -> None:
+async def test_an_accepted_message_is_counted_and_marks_what_it_named(conn: Connection) -> None:
     one, two = await failed(conn, 2)
     alert = await raised(conn, one, two)
-    await conn.execute("update outbox.alert_delivery set mail = 1")
 
-    async with begun(conn):
-        await store.mark_mailed(conn, alert.id, [one], resolved_told=False)
+    await told(conn, await next_message(conn, alert.id, page=1))
 
-    (row,) = await fetch(conn, "select mails, mailed_at, solved_mailed_at from outbox.alert")
-    assert row["mails"] == 1
-    assert row["mailed_at"] is not None
-    assert row["solved_mailed_at"] is None
+    (row,) = await fetch(conn, "select * from outbox.alert_told")
+    assert (row["channel"], row["messages"], row["solved_told_at"]) == ("email", 1, None)
+    assert row["told_at"] is not None
     unnamed = await fetch(
-        conn, "select delivery_id from outbox.alert_delivery where mailed_at is null"
+        conn, "select delivery_id from outbox.alert_delivery where id > %s", row["told_to"]
     )
-    assert [row["delivery_id"] for row in unnamed] == [two]
+    assert [each["delivery_id"] for each in unnamed] == [two]
     assert await versions(conn) == {str(alert.id): 2}, "the rest needs a mail of its own"
+    assert await versions(conn, "chat") == {}, "which is no concern of the other channel's"
 
 
-async def test_a_mail_that_named_everything_asks_for_no_other(conn: Connection) -> None:
+async def test_a_message_that_named_everything_asks_for_no_other(conn: Connection) -> None:
     (one,) = await failed(conn, 1)
     alert = await raised(conn, one)
-    await conn.execute("update outbox.alert_delivery set mail = 1")
-    async with begun(conn):
-        await store.mark_mailed(conn, alert.id, [one], resolved_told=False)
+    await told(conn, await next_message(conn, alert.id))
     assert await versions(conn) == {str(alert.id): 1}
 
 
-async def test_a_failure_after_the_mail_was_read_is_not_counted_as_named(conn: Connection) -> None:
+async def test_a_failure_after_the_message_was_read_is_not_counted_as_named(
+    conn: Connection,
+) -> None:
     one, two = await failed(conn, 2)
     alert = await raised(conn, one, two)
-    await conn.execute("update outbox.alert_delivery set mail = 1")
+    read = await next_message(conn, alert.id)
     async with begun(conn):
         await store.heal(conn, [one], channels=EMAIL)
     await raised(conn, one)
 
-    async with begun(conn):
-        await store.mark_mailed(conn, alert.id, [one, two], resolved_told=False)
+    await told(conn, read)
 
-    unnamed = await fetch(
-        conn, "select healed_at from outbox.alert_delivery where mailed_at is null"
-    )
-    assert [row["healed_at"] for row in unnamed] == [None]
+    following = await next_message(conn, alert.id)
+    assert [(each.delivery_id, each.healed_at) for each in following.fresh] == [(one, None)]
 
 
-async def test_a_trial_alert_is_over_once_its_mail_is_accepted(conn: Connection) -> None:
+async def test_a_trial_alert_is_over_once_one_channel_has_taken_it(conn: Connection) -> None:
     alert = await raised(conn, alert=NewAlert(kind=AlertKind.TEST, fingerprint="t"))
     async with begun(conn):
-        await store.mark_mailed(conn, alert.id, [], resolved_told=False)
+        await store.mark_told(
+            conn, alert.id, channel=Destination.CHAT, told_to=0, resolved_told=False
+        )
     (row,) = await fetch(conn, "select resolved_at from outbox.alert")
     assert row["resolved_at"] is not None
 
@@ -149,7 +148,7 @@ async def test_lock_takes_the_alert_of_a_mail_before_its_delivery(
     """A report on an alert whose mail is being settled waits, and neither side deadlocks."""
     one, two = await failed(conn, 2)
     alert = await raised(conn, one)
-    await conn.execute("update outbox.alert_delivery set mail = 1")
+    read = await next_message(conn, alert.id)
     first, second, _ = others
     async with begun(first):
         await store.lock(first, ids=[alert.id])
@@ -159,7 +158,13 @@ async def test_lock_takes_the_alert_of_a_mail_before_its_delivery(
             "update outbox.delivery set due_at = null, delivered = requested where key = %s",
             (str(alert.id),),
         )
-        await store.mark_mailed(first, alert.id, [one], resolved_told=False)
+        await store.mark_told(
+            first,
+            alert.id,
+            channel=Destination.EMAIL,
+            told_to=read.named_to,
+            resolved_told=False,
+        )
     assert (await task).named == 1
     (row,) = await fetch(
         conn,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from outbox_worker.alerts import pending, render, store
-from outbox_worker.alerts.alert import PAGE, AlertId, AlertKind, Incident, NewAlert
+from outbox_worker.alerts.alert import AlertId, AlertKind, Incident, NewAlert
 from outbox_worker.database import Connection
 from outbox_worker.outbox.delivery import Destination, State
 from tests.support_alert import (
@@ -19,7 +19,9 @@ from tests.support_alert import (
     begun,
     failed,
     more_connections,
+    next_message,
     raised,
+    told,
     versions,
     waiting_for_lock,
 )
@@ -40,25 +42,6 @@ async def others(database_url: str) -> AsyncIterator[list[Connection]]:
         yield opened
 
 
-async def planned(
-    conn: Connection, alert_id: AlertId, *, certain: bool = True, page: int = PAGE
-) -> Incident:
-    async with begun(conn):
-        await pending.plan(conn, {alert_id: certain}, page=page)
-        return (await pending.read(conn, [alert_id], page=page))[alert_id]
-
-
-async def mailed(conn: Connection, incident: Incident) -> None:
-    async with begun(conn):
-        await store.lock(conn, ids=[incident.id])
-        await store.mark_mailed(
-            conn,
-            incident.id,
-            [delivery.delivery_id for delivery in incident.unmailed],
-            resolved_told=incident.resolved_at is not None,
-        )
-
-
 def ids(incident: Incident) -> list[int]:
     return [delivery.delivery_id for delivery in incident.named]
 
@@ -76,7 +59,7 @@ async def test_booking_and_delivery_are_read_as_they_are_now(conn: Connection) -
     )
     alert = await raised(conn, delivery)
 
-    incident = await planned(conn, alert.id)
+    incident = await next_message(conn, alert.id)
 
     (named,) = incident.named
     assert named.stay is not None
@@ -89,7 +72,7 @@ async def test_booking_and_delivery_are_read_as_they_are_now(conn: Connection) -
     assert (named.stay.payment_status, named.stay.status) == ("completed", "confirmed")
     assert (named.stay.reservation_id, named.stay.test) == ("R-1", False)
     assert (named.state, named.attempts, named.error_code) == (State.FAILED, 3, "http_503")
-    assert named.unmailed
+    assert named.untold
     assert incident.has_news
 
 
@@ -100,7 +83,7 @@ async def test_no_guest_data_is_read_at_all(conn: Connection) -> None:
     paid_twice = NewAlert(kind=AlertKind.PAID_TWICE, fingerprint="pi_1", booking_id=booking)
     about = await raised(conn, alert=paid_twice)
     for alert_id in (alert.id, about.id):
-        message = render.message(await planned(conn, alert_id), currency="EUR")
+        message = render.message(await next_message(conn, alert_id), currency="EUR")
         everything = message.subject + message.text + message.html + Page(message.html).text
         assert CANARY not in everything
         assert "7654321" not in everything
@@ -118,7 +101,7 @@ async def test_an_event_is_named_with_the_booking_that_it_is_about(conn: Connect
     alert = await raised(
         conn, delivery, alert=NewAlert(kind=AlertKind.EVENT_FAILED, fingerprint="evt_1")
     )
-    (named,) = (await planned(conn, alert.id)).named
+    (named,) = (await next_message(conn, alert.id)).named
     assert named.destination is Destination.INBOX
     assert named.stay is not None
     assert named.stay.id == booking
@@ -128,7 +111,7 @@ async def test_rows_that_are_gone_do_not_hide_the_alert(conn: Connection) -> Non
     one, two = await failed(conn, 2)
     alert = await raised(conn, one, two)
     await conn.execute("delete from outbox.delivery where id = %s", (one,))
-    incident = await planned(conn, alert.id)
+    incident = await next_message(conn, alert.id)
     assert [named.state for named in incident.named] == [None, State.FAILED]
     assert [named.stay for named in incident.named] == [None, None]
     render.message(incident, currency="EUR")
@@ -140,7 +123,7 @@ async def test_a_date_that_python_cannot_hold_does_not_hide_the_alert(
 ) -> None:
     booking = await add_booking(conn, check_in_date=moment, check_out_date=moment)
     alert = await raised(conn, await add_failed_delivery(conn, booking))
-    (named,) = (await planned(conn, alert.id)).named
+    (named,) = (await next_message(conn, alert.id)).named
     assert named.stay is not None
     assert (named.stay.check_in, named.stay.nights) == (None, None)
 
@@ -150,14 +133,14 @@ async def test_a_key_that_is_no_booking_id_does_not_hide_the_alert(
     conn: Connection, key: str
 ) -> None:
     alert = await raised(conn, await add_failed_delivery(conn, key))
-    (named,) = (await planned(conn, alert.id)).named
+    (named,) = (await next_message(conn, alert.id)).named
     assert (named.key, named.stay) == (key, None)
 
 
 async def test_unknown_ids_are_left_out(conn: Connection) -> None:
-    assert await pending.read(conn, [AlertId(99)]) == {}
+    assert await pending.read(conn, [AlertId(99)], channel=Destination.EMAIL) == {}
     async with begun(conn):
-        await pending.plan(conn, {AlertId(99): True})
+        await pending.plan(conn, {AlertId(99): True}, channel=Destination.EMAIL)
 
 
 async def test_after_a_certain_failure_the_next_mail_names_what_has_come_since(
@@ -165,18 +148,18 @@ async def test_after_a_certain_failure_the_next_mail_names_what_has_come_since(
 ) -> None:
     one, two = await failed(conn, 2)
     alert = await raised(conn, one)
-    assert ids(await planned(conn, alert.id)) == [one]
+    assert ids(await next_message(conn, alert.id)) == [one]
     await raised(conn, two)
-    assert ids(await planned(conn, alert.id, certain=True)) == [one, two]
+    assert ids(await next_message(conn, alert.id, certain=True)) == [one, two]
 
 
 async def test_a_mail_of_unknown_fate_is_repeated_with_the_same_names(conn: Connection) -> None:
     one, two = await failed(conn, 2)
     alert = await raised(conn, one)
-    first = await planned(conn, alert.id)
+    first = await next_message(conn, alert.id)
     await raised(conn, two)
 
-    again = await planned(conn, alert.id, certain=False)
+    again = await next_message(conn, alert.id, certain=False)
 
     assert ids(again) == [one]
     assert again.untold == 2
@@ -184,10 +167,10 @@ async def test_a_mail_of_unknown_fate_is_repeated_with_the_same_names(conn: Conn
         render.message(again, currency="EUR").message_id
         == render.message(first, currency="EUR").message_id
     )
-    await mailed(conn, again)
-    following = await planned(conn, alert.id)
+    await told(conn, again)
+    following = await next_message(conn, alert.id)
     assert ids(following) == [two]
-    assert following.mails == 1
+    assert following.messages == 1
     assert (following.told_standing, following.standing) == (1, 2)
 
 
@@ -196,12 +179,12 @@ async def test_a_mail_of_unknown_fate_that_named_nothing_stays_without_names(
 ) -> None:
     (one,) = await failed(conn, 1)
     alert = await raised(conn)
-    assert ids(await planned(conn, alert.id)) == []
+    assert ids(await next_message(conn, alert.id)) == []
     await raised(conn, one)
-    repeated = await planned(conn, alert.id, certain=False)
+    repeated = await next_message(conn, alert.id, certain=False)
     assert ids(repeated) == []
-    await mailed(conn, repeated)
-    assert ids(await planned(conn, alert.id)) == [one]
+    await told(conn, repeated)
+    assert ids(await next_message(conn, alert.id)) == [one]
 
 
 async def test_two_workers_planning_at_once_choose_the_same_names(
@@ -211,16 +194,16 @@ async def test_two_workers_planning_at_once_choose_the_same_names(
     alert = await raised(conn, one)
     first, second = others
     async with begun(first):
-        await pending.plan(first, {alert.id: True})
+        await pending.plan(first, {alert.id: True}, channel=Destination.EMAIL)
         # the lease of the first has ended meanwhile, so that the fate of its mail is unknown
-        late = asyncio.create_task(planned(second, alert.id, certain=False))
+        late = asyncio.create_task(next_message(second, alert.id, certain=False))
         await waiting_for_lock(conn, "other-1")
         adding = asyncio.create_task(raised(conn, two))
-        mine = (await pending.read(first, [alert.id]))[alert.id]
+        mine = (await pending.read(first, [alert.id], channel=Destination.EMAIL))[alert.id]
     theirs = await late
     await adding
     assert ids(mine) == ids(theirs) == [one]
-    assert ids(await planned(conn, alert.id, certain=False)) == [one]
+    assert ids(await next_message(conn, alert.id, certain=False)) == [one]
 
 
 async def test_more_than_a_page_is_told_in_several_mails_and_each_is_asked_for(
@@ -228,15 +211,15 @@ async def test_more_than_a_page_is_told_in_several_mails_and_each_is_asked_for(
 ) -> None:
     deliveries = await failed(conn, 5)
     alert = await raised(conn, *deliveries)
-    told: list[list[int]] = []
+    named: list[list[int]] = []
     for _ in range(3):
-        incident = await planned(conn, alert.id, page=2)
-        told.append(ids(incident))
+        incident = await next_message(conn, alert.id, page=2)
+        named.append(ids(incident))
         before = await versions(conn)
-        await mailed(conn, incident)
-        assert (await versions(conn) != before) is (len(told) < 3)
-    assert told == [deliveries[:2], deliveries[2:4], deliveries[4:]]
-    assert not (await planned(conn, alert.id)).has_news
+        await told(conn, incident)
+        assert (await versions(conn) != before) is (len(named) < 3)
+    assert named == [deliveries[:2], deliveries[2:4], deliveries[4:]]
+    assert not (await next_message(conn, alert.id)).has_news
 
 
 async def test_a_row_that_healed_and_failed_again_is_named_once_as_it_is_now(
@@ -248,13 +231,13 @@ async def test_a_row_that_healed_and_failed_again_is_named_once_as_it_is_now(
         await store.heal(conn, [one], channels=(Destination.EMAIL,))
     await raised(conn, one)
 
-    incident = await planned(conn, alert.id)
+    incident = await next_message(conn, alert.id)
 
     assert sorted(ids(incident)) == [one, two]
     assert all(named.healed_at is None for named in incident.named)
     assert (incident.total, incident.standing, incident.untold) == (2, 2, 2)
-    await mailed(conn, incident)
-    assert not (await planned(conn, alert.id)).has_news
+    await told(conn, incident)
+    assert not (await next_message(conn, alert.id)).has_news
 
 
 async def test_a_row_that_healed_before_any_mail_is_named_all_the_same(conn: Connection) -> None:
@@ -262,7 +245,7 @@ async def test_a_row_that_healed_before_any_mail_is_named_all_the_same(conn: Con
     alert = await raised(conn, one, two)
     async with begun(conn):
         await store.heal(conn, [one], channels=(Destination.EMAIL,))
-    incident = await planned(conn, alert.id)
+    incident = await next_message(conn, alert.id)
     assert ids(incident) == [one, two]
     assert incident.standing == 1
 
@@ -270,20 +253,20 @@ async def test_a_row_that_healed_before_any_mail_is_named_all_the_same(conn: Con
 async def test_a_solved_alert_names_the_untold_first_and_is_told_once(conn: Connection) -> None:
     one, two = await failed(conn, 2)
     alert = await raised(conn, one)
-    await mailed(conn, await planned(conn, alert.id))
+    await told(conn, await next_message(conn, alert.id))
     await raised(conn, two)
     async with begun(conn):
         await store.heal(conn, [one, two], channels=(Destination.EMAIL,))
 
-    incident = await planned(conn, alert.id)
+    incident = await next_message(conn, alert.id)
 
     assert incident.resolved_at is not None
     assert ids(incident) == [two, one]
-    assert [named.delivery_id for named in incident.unmailed] == [two]
+    assert [named.delivery_id for named in incident.fresh] == [two]
     assert incident.has_news
-    await mailed(conn, incident)
-    after = await planned(conn, alert.id)
-    assert after.solved_mailed_at is not None
+    await told(conn, incident)
+    after = await next_message(conn, alert.id)
+    assert after.solved_told_at is not None
     assert not after.has_news
 
 
@@ -296,5 +279,5 @@ async def test_a_solved_alert_that_nobody_heard_of_is_news(
     alert = await raised(conn, one)
     async with begun(conn):
         await store.heal(conn, [one], channels=(Destination.EMAIL,))
-    incident: Any = await planned(conn, alert.id, certain=certain)
+    incident: Any = await next_message(conn, alert.id, certain=certain)
     assert incident.has_news

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from outbox_worker.alerts import pending, store
-from outbox_worker.alerts.alert import SPACING, AlertId, AlertKind, Incident, NewAlert
+from outbox_worker.alerts import store
+from outbox_worker.alerts.alert import SPACING, AlertKind, NewAlert
 from outbox_worker.database import Connection
 from outbox_worker.outbox.delivery import Destination
 from tests.support_alert import (
@@ -16,8 +16,10 @@ from tests.support_alert import (
     failed,
     fetch,
     more_connections,
+    next_message,
     outage,
     raised,
+    told,
     versions,
     waiting_for_lock,
 )
@@ -30,30 +32,12 @@ async def healed(conn: Connection, *deliveries: int) -> None:
         await store.heal(conn, deliveries, channels=EMAIL)
 
 
-async def next_mail(conn: Connection, alert: AlertId) -> Incident:
-    async with begun(conn):
-        await pending.plan(conn, {alert: True})
-    return (await pending.read(conn, [alert]))[alert]
-
-
-async def mailed(conn: Connection, incident: Incident) -> None:
-    """As if a mail about the incident as it was read had been accepted."""
-    async with begun(conn):
-        await store.lock(conn, ids=[incident.id])
-        await store.mark_mailed(
-            conn,
-            incident.id,
-            [delivery.delivery_id for delivery in incident.unmailed],
-            resolved_told=incident.resolved_at is not None,
-        )
-
-
 async def passed(conn: Connection, time: timedelta) -> None:
-    await conn.execute(
-        "update outbox.alert set resolved_at = resolved_at - %(time)s,"
-        " mailed_at = mailed_at - %(time)s",
-        {"time": time},
-    )
+    for statement in (
+        "update outbox.alert set resolved_at = resolved_at - %(time)s",
+        "update outbox.alert_told set told_at = told_at - %(time)s",
+    ):
+        await conn.execute(statement, {"time": time})
 
 
 async def test_a_failure_soon_after_it_was_solved_goes_on_under_the_same_alert(
@@ -61,17 +45,17 @@ async def test_a_failure_soon_after_it_was_solved_goes_on_under_the_same_alert(
 ) -> None:
     one, two = await failed(conn, 2)
     alert = await raised(conn, one)
-    await mailed(conn, await next_mail(conn, alert.id))
+    await told(conn, await next_message(conn, alert.id))
     await healed(conn, one)
 
     again = await raised(conn, two)
 
     assert (again.id, again.opened, again.named) == (alert.id, True, 1)
     assert await versions(conn) == {str(alert.id): 3}, "raised, solved, back again"
-    incident = await next_mail(conn, alert.id)
+    incident = await next_message(conn, alert.id)
     assert incident.resolved_at is None
-    assert [delivery.delivery_id for delivery in incident.unmailed] == [two]
-    assert incident.mailed_at is not None, "what the next mail keeps its distance from"
+    assert [delivery.delivery_id for delivery in incident.fresh] == [two]
+    assert incident.told_at is not None, "what the next mail keeps its distance from"
 
 
 async def test_one_that_comes_and_goes_every_minute_is_one_alert(conn: Connection) -> None:
@@ -86,7 +70,7 @@ async def test_one_that_comes_and_goes_every_minute_is_one_alert(conn: Connectio
 async def test_a_failure_long_after_it_was_solved_is_a_new_alert(conn: Connection) -> None:
     (one,) = await failed(conn, 1)
     alert = await raised(conn, one)
-    await mailed(conn, await next_mail(conn, alert.id))
+    await told(conn, await next_message(conn, alert.id))
     await healed(conn, one)
     await passed(conn, SPACING + timedelta(seconds=1))
 
@@ -99,10 +83,10 @@ async def test_a_failure_long_after_it_was_solved_is_a_new_alert(conn: Connectio
 async def test_a_solved_mail_of_a_moment_ago_keeps_the_next_one_away(conn: Connection) -> None:
     (one,) = await failed(conn, 1)
     alert = await raised(conn, one)
-    await mailed(conn, await next_mail(conn, alert.id))
+    await told(conn, await next_message(conn, alert.id))
     await healed(conn, one)
     await passed(conn, SPACING + timedelta(seconds=1))
-    await mailed(conn, await next_mail(conn, alert.id))
+    await told(conn, await next_message(conn, alert.id))
 
     assert (await raised(conn, one)).id == alert.id
 
@@ -112,16 +96,16 @@ async def test_what_is_back_after_a_mail_called_it_solved_is_told_even_if_it_nam
 ) -> None:
     (one,) = await failed(conn, 1)
     alert = await raised(conn, one)
-    await mailed(conn, await next_mail(conn, alert.id))
+    await told(conn, await next_message(conn, alert.id))
     await healed(conn, one)
-    await mailed(conn, await next_mail(conn, alert.id))
+    await told(conn, await next_message(conn, alert.id))
 
     await raised(conn)
-    back = await next_mail(conn, alert.id)
+    back = await next_message(conn, alert.id)
     assert back.has_news
-    await mailed(conn, back)
+    await told(conn, back)
 
-    assert not (await next_mail(conn, alert.id)).has_news
+    assert not (await next_message(conn, alert.id)).has_news
 
 
 async def test_what_is_solved_again_after_its_relapse_was_told_gets_another_solved_mail(
@@ -131,12 +115,12 @@ async def test_what_is_solved_again_after_its_relapse_was_told_gets_another_solv
     alert = await raised(conn, one)
     for _ in range(2):
         await raised(conn, one)
-        await mailed(conn, await next_mail(conn, alert.id))
+        await told(conn, await next_message(conn, alert.id))
         await healed(conn, one)
-        solved = await next_mail(conn, alert.id)
+        solved = await next_message(conn, alert.id)
         assert solved.has_news
-        await mailed(conn, solved)
-        assert not (await next_mail(conn, alert.id)).has_news
+        await told(conn, solved)
+        assert not (await next_message(conn, alert.id)).has_news
 
 
 async def test_a_solved_mail_on_its_way_does_not_count_as_naming_the_relapse(
@@ -145,20 +129,20 @@ async def test_a_solved_mail_on_its_way_does_not_count_as_naming_the_relapse(
     (one,) = await failed(conn, 1)
     alert = await raised(conn, one)
     await healed(conn, one)
-    solved = await next_mail(conn, alert.id)
+    solved = await next_message(conn, alert.id)
     await raised(conn, one)
 
-    await mailed(conn, solved)
+    await told(conn, solved)
 
-    after = await next_mail(conn, alert.id)
-    assert [delivery.delivery_id for delivery in after.unmailed] == [one]
-    assert [delivery.healed_at for delivery in after.unmailed] == [None]
+    after = await next_message(conn, alert.id)
+    assert [delivery.delivery_id for delivery in after.fresh] == [one]
+    assert [delivery.healed_at for delivery in after.fresh] == [None]
 
 
 async def test_every_trial_is_an_alert_of_its_own(conn: Connection) -> None:
     trial = NewAlert(kind=AlertKind.TEST, fingerprint="trial")
     first = await raised(conn, alert=trial)
-    await mailed(conn, await next_mail(conn, first.id))
+    await told(conn, await next_message(conn, first.id))
     assert (await raised(conn, alert=trial)).id != first.id
 
 

@@ -15,6 +15,7 @@ from tests.support_engine import (
     booking_row,
     end_lease,
     insert_booking,
+    ungated,
 )
 from tests.support_simulator import Simulator
 from tests.support_sync import handler, sync
@@ -146,7 +147,7 @@ async def test_a_booking_deleted_after_it_was_sent_needs_a_person(
         conn,
         row.id,
         handler=handler(adapter),
-        owner=WorkerId("test"),
+        gatekeeper=ungated(WorkerId("test")),
         lease=timedelta(seconds=30),
         patience=timedelta(seconds=5),
     )
@@ -165,7 +166,7 @@ async def test_a_booking_deleted_before_it_was_sent_is_settled(
         conn,
         delivery,
         handler=handler(adapter),
-        owner=WorkerId("test"),
+        gatekeeper=ungated(WorkerId("test")),
         lease=timedelta(seconds=30),
         patience=timedelta(seconds=5),
     )
@@ -232,7 +233,7 @@ async def test_a_worker_lost_after_the_effect_is_followed_by_a_look_up(
         conn,
         row.id,
         handler=handler(adapter, quiet=0.2),
-        owner=WorkerId("heir"),
+        gatekeeper=ungated(WorkerId("heir")),
         lease=timedelta(seconds=30),
         patience=timedelta(seconds=10),
     )

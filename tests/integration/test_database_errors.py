@@ -21,12 +21,12 @@ async def test_a_port_where_nobody_listens_is_unreachable_and_names_no_password(
 
 
 async def test_a_connection_that_was_terminated_is_unreachable(
-    conn: Connection, database_url: str
+    session: Connection, database_url: str
 ) -> None:
     async with connection(database_url, application_name="admin") as admin:
-        await admin.execute("select pg_terminate_backend(%s)", [conn.info.backend_pid])
+        await admin.execute("select pg_terminate_backend(%s)", [session.info.backend_pid])
     with pytest.raises(DatabaseUnreachableError), translated():
-        await conn.execute("select 1")
+        await session.execute("select 1")
 
 
 async def test_a_lock_that_is_not_free_in_time_is_busy_not_unreachable(

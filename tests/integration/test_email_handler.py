@@ -11,7 +11,7 @@ from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.alerts.email import EmailApiChannel
 from outbox_worker.alerts.smtp import SmtpChannel, parse_url
 from outbox_worker.database import Connection
-from outbox_worker.handlers.effect import AlertMailed, Result
+from outbox_worker.handlers.effect import AlertTold, Result
 from outbox_worker.handlers.email import EmailHandler
 from outbox_worker.outbox.delivery import Claim, Destination
 from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Retry, Wait
@@ -78,7 +78,7 @@ async def owed(conn: Connection) -> bool:
 
 async def minutes_pass(conn: Connection, minutes: int) -> None:
     await conn.execute(
-        "update outbox.alert set mailed_at = mailed_at - make_interval(mins => %s)", (minutes,)
+        "update outbox.alert_told set told_at = told_at - make_interval(mins => %s)", (minutes,)
     )
 
 
@@ -92,15 +92,20 @@ async def test_an_alert_is_mailed_once_and_recorded(
     result = await attempt(conn, handler)
 
     assert result.outcome == Done(http_status=202)
+    (named,) = await fetch(conn, "select id from outbox.alert_delivery")
     assert result.effects == (
-        AlertMailed(alert_id=alert.id, delivery_ids=(delivery,), resolved_told=False),
+        AlertTold(
+            alert_id=alert.id, channel=Destination.EMAIL, told_to=named["id"], resolved_told=False
+        ),
     )
     (posted,) = api.accepted
     assert posted.message_id == f"<alert-{alert.id}.1@booking-outbox>"
     assert "LFT-7K2P" in posted.json["subject"]
     assert not await owed(conn)
-    (row,) = await fetch(conn, "select mails, mailed_at is not null as told from outbox.alert")
-    assert (row["mails"], row["told"]) == (1, True)
+    (row,) = await fetch(
+        conn, "select messages, told_at is not null as told from outbox.alert_told"
+    )
+    assert (row["messages"], row["told"]) == (1, True)
     (attempts,) = await fetch(conn, "select outcome, http_status from outbox.attempt")
     assert (attempts["outcome"], attempts["http_status"]) == ("held", 202)
 
@@ -162,8 +167,8 @@ async def test_without_a_channel_the_alert_stays_untold_and_the_log_says_so(
     result = await attempt(conn, EmailHandler(None, policy=RULES, currency="EUR"))
     assert result.outcome == Done(record=AttemptOutcome.NOT_CONFIGURED)
     assert not await owed(conn)
-    (row,) = await fetch(conn, "select mails from outbox.alert")
-    assert row["mails"] == 0
+    (row,) = await fetch(conn, "select messages from outbox.alert_told")
+    assert row["messages"] == 0
     assert "alert.unconfigured" in "".join(capfd.readouterr())
 
 
@@ -341,7 +346,11 @@ async def test_a_failure_that_joins_while_a_mail_is_on_its_way_gets_a_mail_of_it
     await minutes_pass(conn, 5)
     await attempt(conn, handler)
     assert len(api.accepted) == 2
-    unnamed = await fetch(conn, "select 1 from outbox.alert_delivery where mailed_at is null")
+    unnamed = await fetch(
+        conn,
+        "select 1 from outbox.alert_delivery x join outbox.alert_told t using (alert_id)"
+        " where x.id > t.told_to",
+    )
     assert unnamed == []
 
 

@@ -115,7 +115,7 @@ async def test_each_destination_has_its_own_limit_in_one_statement(conn: Connect
         await owe(conn, f"i{number}", Destination.INBOX)
         await owe(conn, f"e{number}", Destination.EMAIL)
         await owe(conn, f"g{number}", Destination.GUESTLY)
-    claims = await store.claim(
+    claimed = await store.claim(
         conn,
         [
             store.Wanted(destination=Destination.INBOX, limit=1, max_attempts=None),
@@ -124,7 +124,7 @@ async def test_each_destination_has_its_own_limit_in_one_statement(conn: Connect
         owner=A,
         lease=LEASE,
     )
-    counts = [claim.destination for claim in claims]
+    counts = [claim.destination for claim in claimed.claims]
     assert sorted(counts) == ["email", "email", "inbox"]
 
 

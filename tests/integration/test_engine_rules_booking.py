@@ -12,7 +12,7 @@ from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import DeliveryId, Destination, Reason, WorkerId
 from outbox_worker.pms.guestly import Guestly
 from outbox_worker.worker.single import deliver_one
-from tests.support_engine import booking_row, row_of
+from tests.support_engine import booking_row, row_of, ungated
 from tests.support_simulator import Simulator
 from tests.support_sync import handler, sync
 
@@ -38,7 +38,7 @@ async def test_no_write_leaves_that_could_outlast_its_lease(
         conn,
         await delivery_of(conn, booking),
         handler=handler(adapter),
-        owner=WorkerId("test"),
+        gatekeeper=ungated(WorkerId("test")),
         lease=timedelta(seconds=0.9),  # a call may take a second
         patience=timedelta(seconds=0.3),
     )

@@ -61,9 +61,9 @@ async def test_an_event_that_could_not_be_applied_now_is_not_kept(
 
 
 async def test_the_workers_are_woken_by_an_event_that_is_due(
-    receiver: Receiver, conn: Connection, database_url: str
+    receiver: Receiver, conn: Connection, direct_url: str
 ) -> None:
-    listener = await connect(database_url, application_name="listener")
+    listener = await connect(direct_url, application_name="listener")
     try:
         await listener.execute("listen outbox")
         body, _ = await payment(conn)
@@ -74,21 +74,21 @@ async def test_the_workers_are_woken_by_an_event_that_is_due(
 
 
 async def test_no_notification_is_part_of_the_transaction_of_an_event(
-    conn: Connection, database_url: str
+    session: Connection, direct_url: str
 ) -> None:
-    listener = await connect(database_url, application_name="listener")
+    listener = await connect(direct_url, application_name="listener")
     try:
         await listener.execute("listen outbox")
-        await conn.execute("listen outbox")
-        body, _ = await payment(conn)
+        await session.execute("listen outbox")
+        body, _ = await payment(session)
         content = encoded(body)
         receipt = await inbox.receive(
-            conn, stripe_event.read(content), content, rules=InboxRules(currency="EUR")
+            session, stripe_event.read(content), content, rules=InboxRules(currency="EUR")
         )
         assert receipt.wake
-        await conn.execute("select pg_notify('outbox', 'the test')")
+        await session.execute("select pg_notify('outbox', 'the test')")
         assert await heard(listener, within=5) == ["the test"], "it would serialise every commit"
-        await notify(conn)
+        await notify(session)
         assert await heard(listener, within=5) == [""]
     finally:
         await listener.close()

@@ -32,12 +32,13 @@ async def listening(wakeup: Wakeup) -> AsyncIterator[None]:
             await task
 
 
+@pytest.mark.needs_listen(reason="the loop is woken between two polls")
 async def test_a_full_destination_is_not_forgotten_when_another_one_is_looked_at(
-    conn: Connection, database_url: str
+    conn: Connection, database_url: str, listen_url: str
 ) -> None:
     gate = asyncio.Event()
     events, mails = Scripted(until(gate)), Scripted(destination=Destination.EMAIL)
-    loop, wakeup = loop_of(database_url, events, mails, slots=2, poll=60)
+    loop, wakeup = loop_of(listen_url, events, mails, slots=2, poll=60)
     async with listening(wakeup), running(loop, database_url):
         await eventually(lambda: said(wakeup.listening), "LISTEN")
         for number in range(4):
@@ -51,10 +52,11 @@ async def test_a_full_destination_is_not_forgotten_when_another_one_is_looked_at
         await eventually(lambda: settled(conn, 5), "delivery of what had no slot", within=5)
 
 
+@pytest.mark.needs_listen(reason="LISTEN begins to deliver")
 async def test_what_was_asked_for_before_listen_began_is_not_left_to_the_next_poll(
-    conn: Connection, database_url: str
+    conn: Connection, database_url: str, listen_url: str
 ) -> None:
-    loop, wakeup = loop_of(database_url, Scripted(), poll=60)
+    loop, wakeup = loop_of(listen_url, Scripted(), poll=60)
     await loop.cycle(conn)  # the first look finds nothing
     await owe(conn)
     await store.notify(conn)  # and nobody listens yet
@@ -63,10 +65,10 @@ async def test_what_was_asked_for_before_listen_began_is_not_left_to_the_next_po
 
 
 async def test_a_listen_that_delivers_nothing_is_told_and_polling_goes_on(
-    conn: Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+    conn: Connection, database_url: str, direct_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waking, "PROBE_WITHIN", timedelta(seconds=0.3))
-    async with deaf_line(database_url) as line:
+    async with deaf_line(direct_url) as line:
         wakeup = Wakeup(line.url, name="test")
         with capture_logs() as logs:
             async with listening(wakeup):
@@ -81,11 +83,11 @@ async def test_a_listen_that_delivers_nothing_is_told_and_polling_goes_on(
 
 
 async def test_a_listen_that_goes_deaf_later_is_noticed(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    direct_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waking, "PROBE_EVERY", timedelta(seconds=0.2))
     monkeypatch.setattr(waking, "PROBE_WITHIN", timedelta(seconds=1))
-    async with deaf_line(database_url) as line:
+    async with deaf_line(direct_url) as line:
         line.deaf = False
         wakeup = Wakeup(line.url, name="test")
         async with listening(wakeup):

@@ -117,10 +117,11 @@ async def test_a_call_that_has_begun_is_never_given_back_when_it_is_cut_off(
     assert (given["attempts"], given["uncertain_at"], given["owner"]) == (0, None, None)
 
 
+@pytest.mark.needs_listen(reason="a notification is picked up")
 async def test_a_notification_is_picked_up_long_before_the_next_poll(
-    conn: Connection, database_url: str
+    conn: Connection, database_url: str, listen_url: str
 ) -> None:
-    loop, wakeup = loop_of(database_url, Scripted(), poll=60)
+    loop, wakeup = loop_of(listen_url, Scripted(), poll=60)
     listener = asyncio.create_task(wakeup.listen())
     try:
         async with running(loop, database_url):

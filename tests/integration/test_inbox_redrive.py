@@ -48,6 +48,9 @@ class Forever:
         self.asked.append(call)
         return self._allowed
 
+    def reads(self) -> None:
+        """Nothing is counted here."""
+
 
 @pytest.fixture
 def handler(database_url: str) -> InboxHandler:
@@ -74,8 +77,8 @@ def payment_for(reference: str) -> Json:
 async def claimed(conn: Connection) -> Claim:
     wanted = Wanted(destination=Destination.INBOX, limit=1, max_attempts=None)
     await conn.execute("update outbox.delivery set due_at = now() where destination = 'inbox'")
-    (claim,) = await store.claim(conn, [wanted], owner=OWNER, lease=timedelta(seconds=30))
-    return claim
+    claimed = await store.claim(conn, [wanted], owner=OWNER, lease=timedelta(seconds=30))
+    return claimed.claims[0]
 
 
 async def redriven(handler: InboxHandler, conn: Connection) -> Result:

@@ -82,7 +82,9 @@ async def test_who_asked_and_why_is_on_record(conn: Connection) -> None:
 async def test_the_alert_about_it_is_healed_and_told_as_solved(conn: Connection) -> None:
     _, first = await given_up(conn)
     await given_up(conn)
-    cursor = await conn.execute("select key, requested from outbox.delivery where key = '1'")
+    cursor = await conn.execute(
+        "select key, requested from outbox.delivery where destination = 'email' and key = '1'"
+    )
     [mail] = await cursor.fetchall()
 
     await run(conn, named(*[UUID((await row_of(conn, first))["key"])]))
@@ -92,7 +94,9 @@ async def test_the_alert_about_it_is_healed_and_told_as_solved(conn: Connection)
     await run(conn, Failed())
     cursor = await conn.execute("select resolved_at is not null as resolved from outbox.alert")
     assert await cursor.fetchall() == [{"resolved": True}]
-    cursor = await conn.execute("select requested from outbox.delivery where key = '1'")
+    cursor = await conn.execute(
+        "select requested from outbox.delivery where destination = 'email' and key = '1'"
+    )
     [again] = await cursor.fetchall()
     assert again["requested"] > mail["requested"]
 
@@ -119,7 +123,9 @@ async def test_naming_a_booking_closes_its_payment_alerts_although_it_is_as_want
     assert await cursor.fetchall() == [{"booking_id": booking}]
     cursor = await conn.execute("select action, affected from outbox.operator_action")
     assert await cursor.fetchall() == [{"action": "close alert", "affected": 1}]
-    cursor = await conn.execute("select requested from outbox.delivery where key = '1'")
+    cursor = await conn.execute(
+        "select requested from outbox.delivery where destination = 'email' and key = '1'"
+    )
     assert await cursor.fetchall() == [{"requested": 2}]
 
 
@@ -287,10 +293,10 @@ async def test_one_locked_booking_does_not_hold_up_the_others(
     ]
 
 
-async def test_our_write_does_not_wake_the_trigger(conn: Connection, database_url: str) -> None:
+async def test_our_write_does_not_wake_the_trigger(conn: Connection, direct_url: str) -> None:
     from outbox_worker import migrate
 
-    await asyncio.to_thread(migrate.apply, database_url, with_booking_trigger=True)
+    await asyncio.to_thread(migrate.apply, direct_url, with_booking_trigger=True)
     _, delivery = await given_up(conn)
 
     await run(conn, Failed())
@@ -298,9 +304,9 @@ async def test_our_write_does_not_wake_the_trigger(conn: Connection, database_ur
     assert (await row_of(conn, delivery))["requested"] == 2
 
 
-async def test_workers_are_woken_after_the_commit(conn: Connection, database_url: str) -> None:
+async def test_workers_are_woken_after_the_commit(conn: Connection, direct_url: str) -> None:
     await given_up(conn)
-    with psycopg.connect(database_url, autocommit=True) as listener:
+    with psycopg.connect(direct_url, autocommit=True) as listener:
         listener.execute("listen outbox")
         await run(conn, Failed())
         heard = await asyncio.to_thread(lambda: list(listener.notifies(timeout=5, stop_after=1)))

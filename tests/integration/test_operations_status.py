@@ -18,12 +18,15 @@ from outbox_worker.operations.status import Status, read_status
 from outbox_worker.outbox.delivery import Destination, State, state_of
 from outbox_worker.sql import query
 from tests.support_engine import claim_all, insert_booking, owe
+from tests.support_status import running_worker
 
 ON = SyncMode(enabled=True, test_mode=False)
 OFF = SyncMode(enabled=False, test_mode=True)
 
 
 async def status(conn: Connection, mode: SyncMode = ON) -> Status:
+    """What a running worker of this mode makes of it."""
+    await running_worker(conn, sync_enabled=mode.enabled, test_mode=mode.test_mode)
     return await read_status(conn, mode)
 
 
@@ -174,28 +177,29 @@ async def test_an_alert_about_the_key_is_shown_with_its_code(conn: Connection) -
     assert (shown.code, shown.booking_id) == ("unauthorized", None)
 
 
-async def test_due_work_without_a_worker_needs_a_person_after_a_minute(conn: Connection) -> None:
+async def test_without_a_worker_a_person_is_needed_and_due_work_is_told(conn: Connection) -> None:
+    assert (await read_status(conn, ON)).needs == ("no worker is running",)
+
     await owe(conn, "evt_1")
-    assert (await status(conn)).needs == ()
-
     await change(conn, "evt_1", "due_at = now() - interval '2 minutes'")
-    assert (await status(conn)).needs == ("work is due and no worker is running",)
+    assert (await read_status(conn, ON)).needs == ("work is due and no worker is running",)
 
-    await conn.execute(
-        "insert into outbox.worker (id, host, pid, version, pms, sync_enabled, test_mode)"
-        " values ('w', 'h', 1, '0.1.0', 'guestly', true, false)"
-    )
     assert (await status(conn)).needs == ()
+    await conn.execute("update outbox.worker set seen_at = now() - interval '2 minutes'")
+    assert (await read_status(conn, ON)).needs == ("work is due and no worker is running",)
 
 
 async def test_what_is_held_waits_for_nobody(conn: Connection) -> None:
     await owe(conn, "k", Destination.GUESTLY)
-    await change(conn, "k", "due_at = now() - interval '2 minutes'")
+    await change(conn, "k", "due_at = now(), requested_at = now() - interval '2 hours'")
 
     found = await status(conn, OFF)
 
     assert counts(found) == {"held": 1}
     assert found.needs == ()
+    paused = "update outbox.destination set paused_at = now(), paused_by = 'anna',"
+    await conn.execute(f"{paused} pause_reason = 'move' where destination = 'guestly'")
+    assert (await status(conn)).needs == (), "a person decided it, and the status says so"
 
 
 async def test_a_delivery_on_its_way_is_sending(conn: Connection) -> None:

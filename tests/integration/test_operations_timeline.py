@@ -63,7 +63,11 @@ async def refused_and_requeued(conn: Connection) -> None:
             deliveries=[claim.id],
             channels=[Destination.EMAIL],
         )
-    await conn.execute("update outbox.alert set mails = 1, mailed_at = clock_timestamp()")
+    await conn.execute(
+        "insert into outbox.alert_told (alert_id, channel, messages, told_at)"
+        " select a.id, c.channel, c.messages, clock_timestamp() from outbox.alert a,"
+        " (values ('email', 1), ('chat', 2)) as c (channel, messages)"
+    )
     items = await plan(conn, Failed(), view=PmsView(pms=PmsName.GUESTLY, currency="EUR"))
     await apply(conn, items, Request(actor="anna", target="LA-1", reason="listing was set"))
 
@@ -84,6 +88,7 @@ async def test_everything_that_happened_stands_in_order(conn: Connection) -> Non
         ),
         ("alert", "alert 1 (sync_rejected) raised"),
         ("alert", "alert 1 (sync_rejected) mailed"),
+        ("alert", "alert 1 (sync_rejected) told in the chat, message 2"),
         ("request", "version 2 requested by operator (anna)"),
         ("action", "requeue by anna: listing was set"),
         ("alert", "alert 1 (sync_rejected) resolved"),
@@ -189,7 +194,15 @@ async def test_a_pause_and_an_open_circuit_close_a_destination(conn: Connection)
         "update outbox.destination set paused_at = now(), paused_by = 'anna',"
         " pause_reason = 'upkeep' where destination = 'guestly'"
     )
-    await conn.execute("update outbox.destination set circuit = 'open' where destination = 'email'")
+    await conn.execute(
+        "update outbox.destination set circuit = 'open', circuit_cause = 'outage',"
+        " circuit_code = 'http_503', circuit_until = '2031-05-01 12:30:00+00'"
+        " where destination = 'email'"
+    )
+    await conn.execute(
+        "update outbox.destination set circuit = 'half_open', circuit_cause = 'misconfigured',"
+        " probe_owner = 'w', probe_until = now() + interval '9 s' where destination = 'chat'"
+    )
     await conn.execute(
         "update outbox.destination set paused_at = now() - interval '2 hours',"
         " paused_until = now() - interval '1 hour' where destination = 'inbox'"
@@ -197,7 +210,10 @@ async def test_a_pause_and_an_open_circuit_close_a_destination(conn: Connection)
 
     assert (await read_fleet(conn, ON)).closed == {
         Destination.GUESTLY: "paused by anna until resumed: upkeep",
-        Destination.EMAIL: "its circuit is open: the last calls all failed",
+        Destination.EMAIL: "its last calls all failed (http_503);"
+        " one call is tried at 12:30:00 UTC",
+        Destination.CHAT: "our key or address is refused;"
+        " one call is under way to see whether it works again",
     }
 
 

@@ -52,6 +52,13 @@ async def until_ready(receiver: Receiver, *, within: float) -> None:
             pass
 
 
+def end_sessions(admin: psycopg.Connection[tuple[object, ...]], database: str) -> None:
+    """End all of them, so that what was set for the database holds for whoever comes next."""
+    admin.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [database]
+    )
+
+
 async def timed(receiver: Receiver, body: Json) -> tuple[httpx.Response, float]:
     began = time.monotonic()
     answer = await receiver.deliver(body)
@@ -86,25 +93,27 @@ async def test_while_postgres_is_down_events_are_refused_and_soon_after_taken(
 
 
 async def test_connections_that_the_server_closed_while_idle_cost_no_event(
-    receiver: Receiver, conn: Connection
+    session: Connection, direct_url: str
 ) -> None:
     ours = "application_name = 'webhook-receiver' and datname = current_database()"
-    body, _ = await paid_booking(conn)
-    await asyncio.gather(*(receiver.deliver(body) for _ in range(20)))
-    closed = [
-        row["pid"] for row in await every(conn, f"select pid from pg_stat_activity where {ours}")
-    ]
-    for pid in closed:
-        await conn.execute("select pg_terminate_backend(%s)", [pid])
-    while await every(conn, "select from pg_stat_activity where pid = any(%(pids)s)", pids=closed):
-        pass
+    still = "select from pg_stat_activity where pid = any(%(pids)s)"
+    body, _ = await paid_booking(session)
+    with receiver_in_thread(direct_url) as receiver:
+        await asyncio.gather(*(receiver.deliver(body) for _ in range(20)))
+        found = await every(session, f"select pid from pg_stat_activity where {ours}")
+        closed = [row["pid"] for row in found]
+        for pid in closed:
+            await session.execute("select pg_terminate_backend(%s)", [pid])
+        while await every(session, still, pids=closed):
+            pass
 
-    began = time.monotonic()
-    answers = [await receiver.deliver(event("payout.paid", {"id": "po_1"})) for _ in range(5)]
+        began = time.monotonic()
+        answers = [await receiver.deliver(event("payout.paid", {"id": "po_1"})) for _ in range(5)]
+        took = time.monotonic() - began
 
     assert len(closed) > 2
     assert [answer.status_code for answer in answers] == [200] * 5
-    assert time.monotonic() - began < 2
+    assert took < 2
 
 
 async def test_a_network_that_says_nothing_is_answered_in_time(
@@ -162,11 +171,7 @@ async def test_a_server_that_turns_connections_away_is_waited_for(
     body, _ = await paid_booking(conn)
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("alter database {} allow_connections false").format(name))
-        admin.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where application_name = 'webhook-receiver' and datname = %s",
-            [row["name"]],
-        )
+        end_sessions(admin, row["name"])
         assert come_back(await receiver.deliver(body))
         admin.execute(sql.SQL("alter database {} allow_connections true").format(name))
 
@@ -183,6 +188,7 @@ async def test_a_standby_takes_no_events(
         admin.execute(
             sql.SQL("alter database {} set default_transaction_read_only = on").format(name)
         )
+        end_sessions(admin, row["name"])
 
     with receiver_in_thread(database_url) as receiver:
         answer = await receiver.deliver(PING)

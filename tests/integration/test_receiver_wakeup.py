@@ -17,9 +17,9 @@ async def heard(conn: Connection, *, for_seconds: float) -> list[str]:
 
 
 async def test_requests_within_a_moment_are_one_notification(
-    database_url: str, conn: Connection
+    database_url: str, session: Connection
 ) -> None:
-    await conn.execute("listen outbox")
+    await session.execute("listen outbox")
     pool = Pool(database_url)
     await pool.open()
     wakeup = Wakeup(pool)
@@ -29,7 +29,7 @@ async def test_requests_within_a_moment_are_one_notification(
         while (took := time.monotonic() - began) < 0.5:
             wakeup.request()
             await asyncio.sleep(0.001)
-        notes = await heard(conn, for_seconds=0.5)
+        notes = await heard(session, for_seconds=0.5)
     finally:
         running.cancel()
         await pool.close()
@@ -39,29 +39,29 @@ async def test_requests_within_a_moment_are_one_notification(
 
 
 async def test_what_a_notification_announces_is_committed(
-    receiver: Receiver, conn: Connection
+    receiver: Receiver, session: Connection
 ) -> None:
     intent_id = new_id("pi")
-    await insert_booking(conn, stripe_payment_intent_id=intent_id)
-    await conn.execute("listen outbox")
+    await insert_booking(session, stripe_payment_intent_id=intent_id)
+    await session.execute("listen outbox")
     body = event("payment_intent.succeeded", intent(intent_id, amount=50000))
 
     delivery = asyncio.create_task(receiver.deliver(body))
-    notes = [note async for note in conn.notifies(timeout=10, stop_after=1)]
-    committed = await every(conn, "select from outbox.delivery")
+    notes = [note async for note in session.notifies(timeout=10, stop_after=1)]
+    committed = await every(session, "select from outbox.delivery")
 
     assert (len(notes), len(committed)) == (1, 1)
     assert (await delivery).status_code == 200
 
 
 async def test_an_event_that_causes_nothing_wakes_nobody(
-    receiver: Receiver, conn: Connection
+    receiver: Receiver, session: Connection
 ) -> None:
-    await conn.execute("listen outbox")
+    await session.execute("listen outbox")
 
     await receiver.deliver(event("payout.paid", {"id": "po_1"}))
 
-    assert await heard(conn, for_seconds=0.3) == []
+    assert await heard(session, for_seconds=0.3) == []
 
 
 async def test_a_notification_that_cannot_be_sent_does_no_harm() -> None:

@@ -34,6 +34,16 @@ def test_a_secret_may_come_from_a_systemd_credential(tmp_path: Path) -> None:
     reader.finish()
 
 
+def test_a_blank_credential_is_a_stand_in_for_one_that_was_not_given(tmp_path: Path) -> None:
+    (tmp_path / "SMTP_URL").write_text("\n", encoding="utf-8")
+    (tmp_path / "DATABASE_URL").write_text("\n", encoding="utf-8")
+    reader = SettingsReader({"CREDENTIALS_DIRECTORY": str(tmp_path), "DATABASE_URL": DATABASE})
+
+    assert reader.alerts().smtp_url is None
+    assert reader.database().url == Secret(DATABASE)
+    reader.finish()
+
+
 def test_a_secret_given_in_two_places_is_refused(tmp_path: Path) -> None:
     (tmp_path / "GUESTLY_API_KEY").write_text("key", encoding="utf-8")
     file = str(tmp_path / "GUESTLY_API_KEY")

@@ -19,11 +19,11 @@ async def test_all_bookings_are_counted_and_null_is_pending(conn: Connection) ->
     assert await get_sync_statistics(conn) == SyncStatistics(pending=2, synced=3, failed=1)
 
 
-async def test_counting_reads_the_index_and_not_the_bookings(conn: Connection) -> None:
+async def test_counting_reads_the_index_and_not_the_bookings(session: Connection) -> None:
     # of so few rows the planner would rather read the table; what matters is that it need not
-    await conn.execute("set enable_seqscan = off")
+    await session.execute("set enable_seqscan = off")
 
-    cursor = await conn.execute("explain " + query("count_bookings"))
+    cursor = await session.execute("explain " + query("count_bookings"))
     plan = "\n".join(row["QUERY PLAN"] for row in await cursor.fetchall())
 
     assert "Index Only Scan using idx_bookings_guestly_sync_status" in plan

@@ -136,13 +136,13 @@ def test_a_rollback_that_would_take_what_is_not_ours_is_refused_whole(
     assert migrate.rollback(empty_database_url) == tuple(reversed(MIGRATIONS))
 
 
-def test_a_database_of_a_newer_version_is_told(database_url: str) -> None:
-    with connect(database_url) as conn:
+def test_a_database_of_a_newer_version_is_told(direct_url: str) -> None:
+    with connect(direct_url) as conn:
         conn.execute(
             "insert into outbox._yoyo_migration values ('h', '9999.from-the-future', now())"
         )
 
-    for report in (migrate.apply(database_url), migrate.pending(database_url)):
+    for report in (migrate.apply(direct_url), migrate.pending(direct_url)):
         assert report.applied == ()
         assert "9999.from-the-future" in report.warnings[0]
 

@@ -1,11 +1,8 @@
-"""Every rule of the engine with the change that takes it out.
-
-Out of it are the circuit breaker, the shared rate limit and the pause.
-"""
+"""Every rule of the engine with the change that takes it out."""
 
 from __future__ import annotations
 
-from tests.mutants import booking, claim, loop, receiver, settle, waking
+from tests.mutants import booking, claim, gate, liveness, loop, receiver, settle, waking
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -13,6 +10,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *settle.MUTANTS,
     *loop.MUTANTS,
     *waking.MUTANTS,
+    *liveness.MUTANTS,
     *booking.MUTANTS,
+    *gate.MUTANTS,
     *receiver.MUTANTS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, at
 
 LOOP_PY = "outbox_worker/worker/loop.py"
+UNSETTLED_PY = "outbox_worker/worker/unsettled.py"
 LEASE_PY = "outbox_worker/worker/lease.py"
 EXECUTE_PY = "outbox_worker/worker/execute.py"
 LOOP = "tests/integration/test_engine_loop.py"
@@ -17,9 +18,9 @@ MUTANTS = (
     Mutant(
         rule="a claim is committed before its work is read and begun",
         file=LOOP_PY,
-        old="        with translated():\n            claims = await store.claim(",
+        old="        with translated():\n            claimed = await store.claim(",
         new='        await conn.execute("begin")\n'
-        "        with translated():\n            claims = await store.claim(",
+        "        with translated():\n            claimed = await store.claim(",
         seen_by=at(RULES, "test_a_claim_is_committed_before_its_work_is_read"),
     ),
     Mutant(
@@ -32,14 +33,15 @@ MUTANTS = (
     Mutant(
         rule="a result that is not recorded yet takes its slot",
         file=LOOP_PY,
-        old="            used[finished.claim.destination] += 1\n",
-        new="            pass\n",
+        old="        for claim in self._unsettled.claims:\n"
+        "            used[claim.destination] += 1\n",
+        new="",
         seen_by=at(RULES, "test_a_result_that_is_not_recorded_yet_takes_its_slot"),
     ),
     Mutant(
         rule="a look at one destination does not forget a full one",
         file=LOOP_PY,
-        old="self._look.difference_update(item.destination for item in wanted)",
+        old="self._look.difference_update(free)",
         new="self._look.clear()",
         seen_by=at(
             WAKEUP, "test_a_full_destination_is_not_forgotten_when_another_one_is_looked_at"
@@ -48,22 +50,22 @@ MUTANTS = (
     Mutant(
         rule="a destination that filled its slots is looked at again",
         file=LOOP_PY,
-        old="                self._look.add(item.destination)\n",
-        new="                pass\n",
+        old="            if taken and taken >= limit:\n                self._look.add(name)\n",
+        new="",
         seen_by=at(LOOP, "test_a_slot_that_becomes_free_is_filled_at_once_not_at_the_next_poll"),
     ),
     Mutant(
         rule="what a settle makes due is looked for at once",
         file=LOOP_PY,
-        old="        if settled.more:\n            self._look.update(self._handlers)\n",
+        old="            if flushed.more:\n                self._look.update(self._handlers)\n",
         new="",
         seen_by=at(LOOP, "test_a_park_with_an_alert_reaches_the_mail_destination_in_the_same_loop"),
     ),
     Mutant(
         rule="claims that could not be read are given back uncharged",
         file=LOOP_PY,
-        old="for claim in waiting.values()]",
-        new="for claim in ()]",
+        old="for claim in waiting.values()))",
+        new="for claim in ()))",
         seen_by=at(LOOP, "test_claims_that_could_not_be_read_are_given_back_uncharged"),
     ),
     Mutant(
@@ -84,28 +86,28 @@ MUTANTS = (
     ),
     Mutant(
         rule="nothing is claimed while a result is refused",
-        file=LOOP_PY,
-        old="self._stopping or self._refusals or time.monotonic() < self._claims_from",
-        new="self._stopping or time.monotonic() < self._claims_from",
+        file=UNSETTLED_PY,
+        old="return not self._refusals and time.monotonic() >= self._claims_from",
+        new="return time.monotonic() >= self._claims_from",
         seen_by=at(RULES, "test_nothing_is_claimed_while_postgres_refuses_a_result_and_then_again"),
     ),
     Mutant(
         rule="claims go on once the refused result is recorded",
-        file=LOOP_PY,
+        file=UNSETTLED_PY,
         old="            self._refusals.pop((item.claim.id, item.claim.fence), None)\n",
         new="            pass\n",
         seen_by=at(RULES, "test_nothing_is_claimed_while_postgres_refuses_a_result_and_then_again"),
     ),
     Mutant(
         rule="claims pause when nothing at all can be recorded",
-        file=LOOP_PY,
-        old="self._stopping or self._refusals or time.monotonic() < self._claims_from",
-        new="self._stopping or self._refusals",
+        file=UNSETTLED_PY,
+        old="return not self._refusals and time.monotonic() >= self._claims_from",
+        new="return not self._refusals",
         seen_by=at(STOP, "test_while_nothing_can_be_recorded_nothing_is_started"),
     ),
     Mutant(
         rule="a batch that fails is retried row by row",
-        file=LOOP_PY,
+        file=UNSETTLED_PY,
         old="        if len(batch) == 1:\n            self._refused_by_postgres(batch[0], error)\n",
         new="        if batch:\n            self._refused_by_postgres(batch[0], error)\n",
         seen_by=at(RULES, "test_one_refused_result_costs_the_others_of_its_batch_nothing"),
@@ -119,14 +121,14 @@ MUTANTS = (
     ),
     Mutant(
         rule="a result that Postgres keeps refusing is dropped",
-        file=LOOP_PY,
+        file=UNSETTLED_PY,
         old="if self._refusals[key] < _MAX_REFUSALS:",
         new="if key in self._refusals:",
         seen_by=at(RULES, "test_a_result_that_is_refused_for_good_is_dropped"),
     ),
     Mutant(
         rule="a result is recorded although the site refuses its columns",
-        file=LOOP_PY,
+        file=UNSETTLED_PY,
         old="        if item.result.booking_id is not None:\n            # The site",
         new="        if False:\n            # The site",
         seen_by=at(

@@ -116,9 +116,9 @@ MUTANTS = (
     Mutant(
         rule="a newer version begins a new round after the last failed attempt",
         file=SQL,
-        old="    attempts  = case when s.give_up and d.requested > s.version then 0"
+        old="                     when s.give_up and d.requested > s.version then 0"
         " else d.attempts end,\n",
-        new="",
+        new="                     else d.attempts end,\n",
         seen_by=at(SETTLE, "test_giving_up_is_about_the_version_that_was_read"),
     ),
     Mutant(
@@ -131,8 +131,8 @@ MUTANTS = (
     Mutant(
         rule="the settle that gives up plans the redrive",
         file=SQL,
-        old="                             else s.redrive_in end,\n",
-        new="                             else null end,\n",
+        old="else s.redrive_in end end,\n",
+        new="else null end end,\n",
         seen_by=at(RULES, "test_a_row_given_up_long_ago_keeps_its_date_through_redrives"),
     ),
     Mutant(
@@ -256,8 +256,8 @@ MUTANTS = (
     Mutant(
         rule="an alert is locked before its own delivery",
         file=SETTLE_PY,
-        old="                await alerts.lock(conn, ids=own)\n",
-        new="                pass\n",
+        old="            await _lock_alerts(conn, mine)\n",
+        new="",
         seen_by=at(LOCK_ORDER, "test_settling_mails_locks_their_alerts_first"),
     ),
     Mutant(

@@ -18,8 +18,8 @@ MUTANTS = (
     Mutant(
         rule="a worker that stops claims nothing more",
         file=LOOP_PY,
-        old="self._stopping or self._refusals or time.monotonic() < self._claims_from",
-        new="self._refusals or time.monotonic() < self._claims_from",
+        old="return self._unsettled.recordable and not self._stopping",
+        new="return self._unsettled.recordable",
         seen_by=at(RULES, "test_a_worker_that_stops_claims_nothing_more"),
     ),
     Mutant(
@@ -137,15 +137,15 @@ MUTANTS = (
     Mutant(
         rule="a statement that waits for a lock does not keep a worker from stopping",
         file=SUPERVISOR_PY,
-        old="await asyncio.wait({cycle, stop}, return_when=asyncio.FIRST_COMPLETED)",
-        new="await asyncio.wait({cycle})",
+        old="                {turn, stop},\n",
+        new="                {turn},\n",
         seen_by=at(ISOLATION, "test_a_locked_table_does_not_keep_a_worker_from_stopping"),
     ),
     Mutant(
         rule="a database that is gone never makes stopping hang",
         file=SUPERVISOR_PY,
-        old="asyncio.timeout(max(0.05, bound.total_seconds()))",
-        new="asyncio.timeout(None)",
+        old="within=max(_SHORTEST_SETTLE, bound)",
+        new="within=timedelta(hours=1)",
         seen_by=at(PROCESS_STOP, "test_a_database_that_is_gone_does_not_make_stopping_hang"),
     ),
 )

@@ -64,7 +64,7 @@ def test_every_subject_has_room_for_its_whole_symptom(kind: AlertKind) -> None:
 @pytest.mark.parametrize("kind", sorted(set(AlertKind) - {AlertKind.TEST}))
 def test_every_kind_has_a_solved_mail_in_the_same_thread(kind: AlertKind) -> None:
     solved_at = NOW + timedelta(hours=2, minutes=10)
-    message = rendered(of_kind(kind, resolved_at=solved_at, mails=1))
+    message = rendered(of_kind(kind, resolved_at=solved_at, messages=1))
     assert message.subject.startswith("[Solved] ")
     assert message.message_id == "<alert-7.2.solved@booking-outbox>"
     assert message.headers["In-Reply-To"] == "<alert-7.1@booking-outbox>"
@@ -206,7 +206,7 @@ def test_a_failure_that_a_program_reported_is_told_without_any_delivery() -> Non
 
 
 def test_a_growing_incident_names_the_new_and_counts_the_old() -> None:
-    message = rendered(make_incident(make_named(), make_named(2), mails=2, told_standing=5))
+    message = rendered(make_incident(make_named(), make_named(2), messages=2, told_standing=5))
     assert message.subject.startswith("[Warning] 2 more paid bookings are not in Guestly")
     assert message.message_id == "<alert-7.3@booking-outbox>"
     assert message.references == ("<alert-7.1@booking-outbox>",)
@@ -222,7 +222,7 @@ def test_an_incident_that_was_over_before_any_mail_is_told_once_and_starts_no_th
     healed = make_named(state=State.SYNCED, healed_at=NOW, due_at=None)
     message = rendered(make_incident(healed, resolved_at=NOW))
     assert message.subject == "[Solved] Booking LFT-0001 is in Guestly"
-    assert "This is the first mail about it" in " ".join(message.text.split())
+    assert "This is the first message about it" in " ".join(message.text.split())
     assert message.references == ()
     assert message.message_id == "<alert-7.1.solved@booking-outbox>"
 
@@ -244,7 +244,7 @@ def test_the_solved_mail_says_what_became_of_the_bookings(
         make_named(n, state=state, stay=make_stay(status=status), healed_at=NOW)
         for n, state in enumerate(states)
     ]
-    assert rendered(make_incident(*named, resolved_at=NOW, mails=1)).subject == subject
+    assert rendered(make_incident(*named, resolved_at=NOW, messages=1)).subject == subject
 
 
 def test_the_mail_fits_the_configured_currency_and_survives_values_that_are_missing() -> None:

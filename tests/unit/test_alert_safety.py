@@ -61,7 +61,7 @@ def attacked(attack: str) -> list[Incident]:
     rejected = make_named(stay=make_stay(slug=attack), state=State.REJECTED)
     return [
         *one,
-        *(replace(each, resolved_at=NOW, mails=1) for each in one),
+        *(replace(each, resolved_at=NOW, messages=1) for each in one),
         make_incident(*(make_named(n, **fields) for fields in in_delivery for n in (1, 2, 3))),
         make_incident(
             rejected, kind=AlertKind.SYNC_REJECTED, facts={"code": "listing_missing", "pms": attack}
@@ -138,8 +138,9 @@ def test_text_of_others_cannot_forge_a_section_or_a_command(attack: str) -> None
         commands = [line.strip() for line in lines if line.lstrip().startswith("outbox ")]
         for command in commands:
             assert re.fullmatch(
-                r"outbox (status|(show|requeue|listings set) [A-Za-z0-9][\w.:-]*"
-                r"( LISTING_ID| --wait)?|requeue --failed( --error [a-z0-9_]+)?)",
+                r"outbox (status|resume guestly"
+                r"|(show|requeue|check|link|listings set) [A-Za-z0-9][\w.:-]*"
+                r"( LISTING_ID| RESERVATION_ID| --wait)?|requeue --failed( --error [a-z0-9_]+)?)",
                 command,
             ), command
 
@@ -221,7 +222,7 @@ _NAMED = st.builds(
     failed_at=_MOMENTS,
     healed_at=st.none() | _MOMENTS,
     due_at=st.none() | _MOMENTS,
-    unmailed=st.booleans(),
+    untold=st.booleans(),
 )
 
 
@@ -232,7 +233,7 @@ _NAMED = st.builds(
     stay=st.none() | _STAYS,
     facts=st.dictionaries(_TEXT, _TEXT, max_size=4),
     fingerprint=_TEXT,
-    mails=st.integers(0, 10**9),
+    messages=st.integers(0, 10**9),
     alert_id=st.integers(1, 10**18),
     resolved_at=st.none() | st.just(datetime(2026, 12, 1, tzinfo=UTC)),
 )

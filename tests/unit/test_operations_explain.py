@@ -2,138 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
-from uuid import UUID
+from datetime import timedelta
 
 import pytest
 
 from outbox_worker.alerts.alert import AlertKind
-from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
+from outbox_worker.bookings.booking import BookingStatus
 from outbox_worker.operations.explain import Explanation, explain
-from outbox_worker.operations.fleet import DISABLED, Fleet, SyncMode, Worker
+from outbox_worker.operations.fleet import DISABLED, Fleet, SyncMode
 from outbox_worker.operations.refs import Subject, Target
-from outbox_worker.operations.timeline import (
-    AlertFacts,
-    BookingFacts,
-    DeliveryFacts,
-    EventFacts,
-    ReservationFacts,
-    Timeline,
+from outbox_worker.operations.timeline import AlertFacts, DeliveryFacts, EventFacts, Timeline
+from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.port import Mode
+from tests.support_explain import (
+    BOOKING,
+    CHECK,
+    DISCARD,
+    LINK,
+    NOW,
+    RUN,
+    SEND,
+    a_booking,
+    a_delivery,
+    a_fleet,
+    commands,
+    held,
+    said,
 )
-from outbox_worker.outbox.delivery import DeliveryId, Destination, State
-from outbox_worker.pms.port import Mode, PmsName
-
-NOW = datetime(2026, 11, 21, 20, tzinfo=UTC)
-BOOKING = UUID(int=7)
-SEND = "outbox requeue LA-1 --wait"
-RUN = "outbox worker run"
-
-WORKER = Worker(
-    id="w",
-    host="h",
-    pid=1,
-    version="0.1.0",
-    pms="guestly",
-    sync_enabled=True,
-    test_mode=False,
-    listening=True,
-    in_flight=0,
-    started_at=NOW,
-    seen_ago=timedelta(0),
-)
-
-
-def a_fleet(**changes: Any) -> Fleet:
-    values: dict[str, Any] = {
-        "workers": (WORKER,),
-        "mode": SyncMode(enabled=True, test_mode=False),
-        "closed": {},
-        "now": NOW,
-    }
-    return Fleet(**{**values, **changes})
-
-
-def a_booking(**changes: Any) -> BookingFacts:
-    values: dict[str, Any] = {
-        "id": BookingId(BOOKING),
-        "reference": "LA-1",
-        "status": BookingStatus.CONFIRMED,
-        "payment_status": PaymentStatus.COMPLETED,
-        "total": Decimal("1240.50"),
-        "check_in": date(2026, 11, 22),
-        "check_out": date(2026, 11, 25),
-        "guests": 3,
-        "property_slug": "sea-loft",
-        "property_name": "Sea Loft",
-        "payment_intent_id": "pi_1",
-        "created_at": NOW,
-        "confirmed_at": NOW,
-        "cancelled_at": None,
-    }
-    return BookingFacts(**{**values, **changes})
-
-
-def a_delivery(state: State, **changes: Any) -> DeliveryFacts:
-    given_up = state in {State.FAILED, State.REJECTED}
-    values: dict[str, Any] = {
-        "id": DeliveryId(12),
-        "destination": Destination.GUESTLY,
-        "key": str(BOOKING),
-        "state": state,
-        "requested": 1,
-        "delivered": 1 if state is State.SYNCED else 0,
-        "due_at": None if state in {State.SYNCED, State.REJECTED, State.DISCARDED} else NOW,
-        "failed_at": NOW if given_up else None,
-        "discarded_at": NOW if state is State.DISCARDED else None,
-        "uncertain_at": NOW if state is State.CHECKING else None,
-        "attempts": 3,
-        "round": 1,
-        "owner": "w" if state is State.SENDING else None,
-        "lease_until": NOW if state is State.SENDING else None,
-        "error_code": "http_503",
-        "error": "the PMS is down",
-        "requested_at": NOW,
-        "delivered_at": None,
-    }
-    return DeliveryFacts(**{**values, **changes})
-
-
-def held(mode: Mode = Mode.LIVE, *, state_known: bool = True) -> ReservationFacts:
-    return ReservationFacts(
-        pms=PmsName.GUESTLY,
-        reservation_id="res-1",
-        mode=mode,
-        state_known=state_known,
-        updated_at=NOW,
-    )
-
-
-def said(
-    delivery: DeliveryFacts | None,
-    *,
-    booking: BookingFacts | None = None,
-    reservations: tuple[ReservationFacts, ...] = (),
-    fleet: Fleet | None = None,
-    as_wanted: bool = True,
-    name: str = "LA-1",
-    alerts: tuple[AlertFacts, ...] = (),
-) -> Explanation:
-    timeline = Timeline(
-        target=Target(subject=Subject.BOOKING, key=str(BOOKING), name=name),
-        booking=booking or a_booking(),
-        event=None,
-        reservations=reservations,
-        delivery=delivery,
-        entries=(),
-        alerts=alerts,
-    )
-    return explain(timeline, fleet or a_fleet(), as_wanted=as_wanted)
-
-
-def commands(explanation: Explanation) -> list[str]:
-    return [step.command for step in explanation.steps if step.command]
 
 
 @pytest.mark.parametrize(
@@ -152,18 +47,22 @@ def commands(explanation: Explanation) -> list[str]:
                 "Not in Guestly: the answer to the last call was lost, so Guestly is asked first"
                 " what became of it; nothing is sent twice."
             ),
-            [],
+            [CHECK],
         ),
-        (State.HELD, "Not in Guestly: it is held, and sent as soon as that ends.", []),
+        (
+            State.HELD,
+            "Not in Guestly: it is held, and sent as soon as that ends.",
+            ["outbox sync LA-1"],
+        ),
         (
             State.FAILED,
             "Not in Guestly: every attempt failed; it is tried again by itself.",
-            [SEND],
+            [SEND, "outbox list --state failed"],
         ),
         (
             State.REJECTED,
             "Not in Guestly: it is not tried again until a person acts.",
-            [SEND],
+            [SEND, DISCARD],
         ),
         (State.DISCARDED, "Set aside by a person: it is not sent.", [SEND]),
         (State.SYNCED, "Nothing to do: Guestly does not hold it and does not have to.", []),
@@ -190,7 +89,7 @@ def test_without_a_worker_the_first_step_is_to_start_one(state: State) -> None:
 def test_a_booking_without_a_listing_is_mended_by_setting_one() -> None:
     explanation = said(a_delivery(State.REJECTED, error_code="listing_missing"))
 
-    assert commands(explanation) == ["outbox listings set sea-loft LISTING_ID", SEND]
+    assert commands(explanation) == ["outbox listings set sea-loft LISTING_ID", SEND, DISCARD]
 
 
 @pytest.mark.parametrize("slug", [None, "", "a b", "$(reboot)", "--yes"])
@@ -207,19 +106,47 @@ def test_a_slug_that_a_shell_would_not_take_is_not_offered_for_typing(slug: str 
 def test_a_reference_that_a_shell_would_not_take_is_replaced_by_the_id(name: str) -> None:
     explanation = said(a_delivery(State.FAILED), name=name)
 
-    assert commands(explanation) == [f"outbox requeue {BOOKING} --wait"]
+    assert commands(explanation)[0] == f"outbox requeue {BOOKING} --wait"
 
 
 @pytest.mark.parametrize(
-    "code",
-    ["reservation_gone", "foreign_reservation", "several_reservations", "booking_gone", "any"],
+    ("code", "wanted"),
+    [
+        ("foreign_reservation", [SEND, DISCARD]),
+        ("any", [SEND, DISCARD]),
+        ("reservation_gone", [LINK, DISCARD]),
+        ("several_reservations", [LINK, DISCARD]),
+        ("takeover_reservation_id", [LINK, DISCARD]),
+        ("booking_gone", [DISCARD]),
+    ],
 )
-def test_every_refusal_says_what_to_mend_before_it_is_sent_again(code: str) -> None:
+def test_every_refusal_says_what_to_mend_and_what_to_type_then(
+    code: str, wanted: list[str]
+) -> None:
     explanation = said(a_delivery(State.REJECTED, error_code=code))
 
-    first, second = explanation.steps
-    assert first.text
-    assert second.command == SEND
+    assert all(step.text for step in explanation.steps)
+    assert commands(explanation) == wanted
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.REJECTED, State.DISCARDED])
+def test_what_was_given_up_in_doubt_is_asked_about_first(state: State) -> None:
+    assert commands(said(a_delivery(state, uncertain_at=NOW)))[0] == CHECK
+
+
+@pytest.mark.parametrize("why", ["paused by anna until resumed", "its last calls all failed"])
+def test_what_holds_a_booking_can_be_opened_or_passed_by(why: str) -> None:
+    fleet = a_fleet(closed={Destination.GUESTLY: why})
+
+    explanation = said(a_delivery(State.HELD), fleet=fleet)
+
+    assert commands(explanation) == ["outbox resume guestly", "outbox sync LA-1"]
+
+
+def test_an_alert_about_a_discarded_booking_is_closed_without_sending_it() -> None:
+    alert = AlertFacts(id=3, kind=AlertKind.PAID_TWICE, message=None)
+
+    assert commands(said(a_delivery(State.DISCARDED), alerts=(alert,)))[-1] == DISCARD
 
 
 def test_a_disabled_sync_says_which_setting_holds_it() -> None:
@@ -231,6 +158,7 @@ def test_a_disabled_sync_says_which_setting_holds_it() -> None:
 
     assert explanation.why == "Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)"
     assert "GUESTLY_SYNC_ENABLED=true" in explanation.steps[0].text
+    assert commands(explanation) == ["outbox sync LA-1"]
 
 
 def test_a_booking_that_guestly_holds_says_so_with_its_id() -> None:
@@ -288,12 +216,12 @@ def test_a_booking_of_test_mode_is_said_not_to_be_in_guestly() -> None:
         (
             BookingStatus.CONFIRMED,
             "Not in Guestly: nobody has asked for it to be sent.",
-            [SEND],
+            [SEND, LINK],
         ),
         (
             BookingStatus.COMPLETED,
             "Not in Guestly: nobody has asked for it to be sent.",
-            [SEND],
+            [SEND, LINK],
         ),
     ],
 )
@@ -354,6 +282,7 @@ def test_an_event_that_waits_for_its_booking_says_so() -> None:
         (State.SENDING, "A worker is at it now."),
         (State.REJECTED, "The event was given up after 3 attempts."),
         (State.RETRYING, "The event is not done yet (retrying)."),
+        (State.DISCARDED, "Set aside by a person: the event is not dealt with any more."),
     ],
 )
 def test_an_event_has_sentences_of_its_own(state: State, headline: str) -> None:
@@ -366,7 +295,7 @@ def test_an_event_that_is_owed_nowhere_tells_its_outcome() -> None:
     assert (explanation.headline, explanation.why) == ("Received, no change.", "why")
 
 
-@pytest.mark.parametrize("state", [State.WAITING, State.RETRYING])
+@pytest.mark.parametrize("state", [State.WAITING, State.RETRYING, State.HELD])
 def test_a_refused_key_is_said_instead_of_waiting_for_a_worker(state: State) -> None:
     delivery = a_delivery(state, misconfigured=True, error_code="unauthorized", error="HTTP 401")
 

@@ -56,6 +56,44 @@ def test_an_address_that_would_leak_or_cannot_work_is_refused(url: str) -> None:
     assert faults_of({"EMAIL_API_ENDPOINT": url}, SettingsReader.alerts) != ()
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://hooks.example.com/services/T0/B0/x", "write https://"),
+        ("https://discord.com/api/webhooks/1/abc", "add /slack at its end"),
+        ("https://canary.discordapp.com/api/webhooks/1/abc/github", "add /slack at its end"),
+        ("chat.example.com", "is not a usable address"),
+    ],
+)
+def test_a_webhook_that_a_chat_would_not_take_is_refused_and_not_shown(
+    url: str, words: str
+) -> None:
+    fault = only_fault({"ALERT_CHAT_WEBHOOK_URL": url}, SettingsReader.alerts)
+
+    assert words in fault
+    assert url not in fault
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/services/T0/B0/x",
+        "https://discord.com/api/webhooks/1/abc/slack",
+        "https://notdiscord.com/hooks/1",
+        "http://127.0.0.1:8065/hooks/1",
+    ],
+)
+def test_addresses_that_are_keys_themselves_are_kept_as_secrets(url: str) -> None:
+    reader = SettingsReader({"ALERT_CHAT_WEBHOOK_URL": url, "HEARTBEAT_URL": url})
+    chat, heartbeat = reader.alerts().chat_webhook_url, reader.worker().heartbeat_url
+    reader.finish()
+
+    assert chat is not None
+    assert chat.reveal() == url
+    assert heartbeat == chat
+    assert url not in f"{chat} {heartbeat!r}"
+
+
 def test_durations_take_decimals_in_the_unit_of_their_name() -> None:
     environ = {
         "PMS_QUIET_SECONDS": "0.25",

@@ -1,0 +1,170 @@
+"""``outbox check``: ask Guestly what it holds for one booking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from outbox_worker.cli.examples import examples
+from outbox_worker.cli.exits import ExitCode
+from outbox_worker.cli.invocation import Invocation, standard_options
+from outbox_worker.cli.layout import moment, wrapped
+from outbox_worker.cli.reply import Reply
+
+if TYPE_CHECKING:
+    from outbox_worker.database import Connection
+    from outbox_worker.operations.check import Checked
+    from outbox_worker.operations.remote import Remote
+    from outbox_worker.settings import SyncSettings
+
+
+@click.command(
+    "check",
+    short_help="Ask Guestly what it holds for a booking.",
+    epilog=examples("outbox check LA2026-48213", "outbox check LA2026-48213 --json"),
+)
+@click.argument("ref")
+@standard_options
+@click.pass_obj
+def command(invocation: Invocation, *, ref: str) -> Reply:
+    """Ask Guestly now what it holds for a booking, and compare.
+
+    Nothing is written to Guestly. Where the answer to an earlier call was lost, this
+    answer settles the matter as soon as it proves something. Exit code 5 when a person
+    is needed. Needs GUESTLY_API_URL and GUESTLY_API_KEY, whatever the mode.
+    """
+    reader = invocation.settings()
+    database, sync = reader.database(), reader.sync()
+    reader.pms_access(sync)
+    reader.finish()
+    actor = invocation.actor()
+    checked = invocation.on_database(
+        database, "check", lambda conn: _check(conn, ref, sync, actor=actor)
+    )
+    return Reply(
+        data=checked,
+        lines=tuple(_lines(checked)),
+        code=ExitCode.NEEDS_PERSON if checked.needs_person else ExitCode.DONE,
+    )
+
+
+async def _check(conn: Connection, ref: str, sync: SyncSettings, *, actor: str) -> Checked:
+    from outbox_worker.operations.check import check
+    from outbox_worker.operations.plan import PmsView
+    from outbox_worker.operations.refs import resolve
+    from outbox_worker.pms.port import PmsName
+    from outbox_worker.wiring import open_pms
+
+    target = await resolve(conn, ref)
+    async with open_pms(sync, connections=1) as pms:
+        if pms is None:
+            raise AssertionError("the settings that it needs have been demanded")
+        return await check(
+            conn,
+            target,
+            pms=pms,
+            view=PmsView(pms=PmsName(sync.pms), currency=sync.currency),
+            quiet=sync.quiet,
+            actor=actor,
+        )
+
+
+def _lines(done: Checked) -> Iterator[str]:
+    state = done.state.value if done.state else "never requested"
+    yield f"{done.name}  {state}"
+    yield from wrapped(_finding(done))
+    for each in done.found:
+        yield from _reservation(each, done)
+    if settled := _settled(done):
+        yield from wrapped(settled)
+    yield from _next(done)
+
+
+def _finding(done: Checked) -> str:
+    match done.finding.value:
+        case "absent":
+            record = f"; {done.on_record} is on record" if done.on_record else ""
+            return f"Guestly holds nothing under its reference{record}."
+        case "as_wanted":
+            return "Guestly holds it as it is here."
+        case "differs":
+            return "Guestly holds it, but not as it is here."
+        case "foreign":
+            return "Guestly holds another stay under its reference."
+        case "several":
+            return "Guestly holds several reservations of it."
+        case _:
+            return f"Guestly holds it under another id; {done.on_record} is on record."
+
+
+def _reservation(remote: Remote, done: Checked) -> Iterator[str]:
+    marks = [remote.status or "status unknown"]
+    marks += [] if remote.ours or remote.reservation_id == done.on_record else ["another stay"]
+    yield f"  {remote.reservation_id}  {', '.join(marks)}"
+    for each in remote.differences:
+        values = f": {each.here} here, {each.there} in Guestly" if each.there else " differs"
+        yield from wrapped(f"{each.what}{values}", first="    ")
+    if remote.same is None:
+        yield "    the answer does not show everything"
+
+
+def _settled(done: Checked) -> str:
+    match done.settlement.value:
+        case "adopted":
+            if done.state == "discarded":
+                return "It is on record now. It stays set aside: a person said that it is not owed."
+            return "It is on record now, and the doubt is over."
+        case "ended":
+            if done.state == "discarded":
+                return "The doubt is over. It stays set aside: a person said that it is not owed."
+            return "The doubt is over: the worker goes on from here."
+        case "too_early" if done.quiet_until is not None:
+            return (
+                "This proves nothing yet: the answer to an earlier call was lost, and that call"
+                f" may still take effect until {moment(done.quiet_until)}."
+            )
+        case "in_flight":
+            return "A worker is at it now: nothing was changed."
+        case _:
+            return ""
+
+
+def _next(done: Checked) -> Iterator[str]:
+    ref = _word(done)
+    show = f"next: outbox show {ref}"
+    finding = done.finding.value
+    if finding in {"several", "another"}:
+        what = (
+            "Cancel all but one of them in Guestly, then say which one is left:"
+            if finding == "several"
+            else "Find out which one is right, and say so:"
+        )
+        yield from wrapped(what, first="fix: ")
+        own = [each.reservation_id for each in done.found if each.ours]
+        yield f"     outbox link {ref} {own[0] if own else 'RESERVATION_ID'}"
+    elif finding == "foreign":
+        yield from wrapped(
+            "Correct the confirmation code of the other stay in Guestly, then:", first="fix: "
+        )
+        yield f"     outbox requeue {ref} --wait"
+    elif not done.needs_person:
+        again = done.settlement.value == "too_early"
+        yield f"next: outbox check {ref}" if again else show
+    elif finding == "absent" and done.on_record:
+        yield from wrapped(
+            "It is never created a second time by itself. Enter the stay in Guestly, then:",
+            first="fix: ",
+        )
+        yield f"     outbox link {ref} RESERVATION_ID"
+    elif done.state == "discarded":
+        yield show
+    else:
+        yield f"next: outbox requeue {ref} --wait"
+
+
+def _word(done: Checked) -> str:
+    from outbox_worker.alerts.shown import token
+
+    return token(done.name) or str(done.booking_id)

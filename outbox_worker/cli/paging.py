@@ -1,0 +1,46 @@
+"""Lists that are shown a page at a time."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from outbox_worker.cli.layout import width
+
+if TYPE_CHECKING:
+    from outbox_worker.operations.pages import Page
+
+_MOST = 1000
+
+
+def limit_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--limit``: rows of one page."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(1, _MOST),
+        default=default,
+        show_default=True,
+        help="At most so many rows.",
+    )
+
+
+def next_page(page: Page[Any], command: Sequence[str]) -> Iterator[str]:
+    """How many rows follow a page, and the command that shows them; nothing where none do.
+
+    Args:
+        page: What was shown.
+        command: The words that showed it, without its place.
+    """
+    if page.after is None:
+        return
+    number = f"and {page.more:,}{' or' if page.more_at_least else ''} more:"
+    typed = shlex.join([*command, "--after", page.after])
+    if len(number) + 1 + len(typed) <= width():
+        yield f"{number} {typed}"
+    else:
+        # on a line of its own it can be copied whole
+        yield number
+        yield f"     {typed}"

@@ -1,0 +1,266 @@
+"""Gates in Postgres. The caller owns the connection, and the transaction where one is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from outbox_worker.database import Connection, Row
+from outbox_worker.errors import DecodeError
+from outbox_worker.gate import rate
+from outbox_worker.gate.circuit import Cause, Circuit, State
+from outbox_worker.gate.rate import Taken, Usage, Window
+from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
+from outbox_worker.sql import query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person keeps a destination shut.
+
+    Args:
+        until: None: until it is resumed.
+    """
+
+    since: datetime
+    until: datetime | None
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """One destination's gate.
+
+    Args:
+        pause: None: not paused, or the pause is over.
+        held_until: The destination asked to be left alone until then; None, or past: it did not.
+        usage: Calls of all workers lately.
+        now: The database's clock when it was read, aware UTC.
+    """
+
+    destination: Destination
+    pause: Pause | None
+    circuit: Circuit
+    held_until: datetime | None
+    usage: Usage
+    now: datetime
+
+    @property
+    def held(self) -> bool:
+        """Whether the destination asked to be left alone, and the time is not over."""
+        return self.held_until is not None and self.held_until > self.now
+
+    @property
+    def open(self) -> bool:
+        """Whether its deliveries are claimed at present."""
+        return self.pause is None and self.circuit.state is State.CLOSED and not self.held
+
+
+async def lock(conn: Connection, destination: Destination) -> Gate:
+    """One gate, locked until the caller's transaction ends; waits for others only shortly.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: Somebody else holds it.
+    """
+    await conn.execute(query("gate_begin"))
+    cursor = await conn.execute(query("gate_lock"), {"destination": destination})
+    row = await cursor.fetchone()
+    if row is None:
+        # somebody has removed it: results must be recorded all the same
+        await conn.execute(query("gate_insert"), {"destination": destination})
+        cursor = await conn.execute(query("gate_lock"), {"destination": destination})
+        row = await cursor.fetchone()
+    return _gate(_found(row, destination))
+
+
+async def read_all(conn: Connection) -> tuple[Gate, ...]:
+    """Every gate, by name; locks nothing."""
+    cursor = await conn.execute(query("gate_read_all"))
+    return tuple(_gate(row) for row in await cursor.fetchall())
+
+
+async def write_circuit(
+    conn: Connection,
+    destination: Destination,
+    circuit: Circuit,
+    *,
+    held_until: datetime | None = None,
+    redrive_before: datetime | None = None,
+) -> None:
+    """Record a circuit.
+
+    Args:
+        conn: Inside the transaction that has locked the gate.
+        destination: Whose.
+        circuit: As it is now.
+        held_until: Leave the destination alone until then; never moved back by this.
+        redrive_before: Try rows again that were given up before that.
+    """
+    await conn.execute(
+        query("gate_write_circuit"),
+        {
+            "destination": destination,
+            "circuit": circuit.state,
+            "failures": circuit.failures,
+            "row": circuit.row,
+            "several": circuit.several,
+            "opens": circuit.opens,
+            "until": circuit.until,
+            "cause": circuit.cause,
+            "code": circuit.code,
+            "opened_at": circuit.opened_at,
+            "probe_owner": circuit.probe_owner,
+            "probe_until": circuit.probe_until,
+            "held_until": held_until,
+            "redrive_before": redrive_before,
+        },
+    )
+
+
+async def take_calls(
+    conn: Connection,
+    destination: Destination,
+    windows: Sequence[Window],
+    *,
+    want: int,
+    least: int,
+) -> Taken:
+    """Take calls of the fleet's common limit; see `rate.take`. A transaction of its own."""
+    async with conn.transaction():
+        gate = await lock(conn, destination)
+        taken = rate.take(gate.usage, windows, now=gate.now, want=want, least=least)
+        if taken.granted:
+            await _write_usage(conn, destination, taken.usage)
+    return taken
+
+
+async def give_back_calls(conn: Connection, destination: Destination, count: int) -> None:
+    """Return calls that were taken and not made. A transaction of its own."""
+    async with conn.transaction():
+        gate = await lock(conn, destination)
+        await _write_usage(conn, destination, rate.give_back(gate.usage, count))
+
+
+async def take_probe(
+    conn: Connection, destination: Destination, *, owner: WorkerId, lease: timedelta
+) -> DeliveryId | None:
+    """Become the one who probes, if it is time to and there is a row to probe with.
+
+    Args:
+        conn: In autocommit mode.
+        destination: Whose circuit is not closed.
+        owner: Who probes.
+        lease: How long the others wait for the result.
+
+    Returns:
+        The row to probe with, not claimed yet. None: somebody else probes, or it is too early.
+    """
+    values = {"destination": destination, "owner": owner, "lease": lease}
+    cursor = await conn.execute(query("gate_take_probe"), values)
+    if await cursor.fetchone() is None:
+        return None
+    cursor = await conn.execute(query("gate_probe_row"), {"destination": destination})
+    row = await cursor.fetchone()
+    return None if row is None or row["id"] is None else DeliveryId(row["id"])
+
+
+async def allow_probe(
+    conn: Connection, destination: Destination, *, cause: Cause | None = None
+) -> bool:
+    """Let the next probe of an open circuit through at once; whether it had to wait.
+
+    Args:
+        conn: Any connection.
+        destination: Whose circuit.
+        cause: Only if it is open for this cause; None: whatever the cause.
+    """
+    cursor = await conn.execute(
+        query("gate_allow_probe"), {"destination": destination, "cause": cause}
+    )
+    return await cursor.fetchone() is not None
+
+
+async def pause(
+    conn: Connection, destination: Destination, *, by: str, reason: str, length: timedelta | None
+) -> Gate:
+    """Keep a destination shut for ``length``, or until it is resumed; again: anew from now on."""
+    cursor = await conn.execute(
+        query("gate_pause"),
+        {"destination": destination, "by": by, "reason": reason, "length": length},
+    )
+    return _gate(_found(await cursor.fetchone(), destination))
+
+
+async def resume(conn: Connection, destination: Destination) -> Gate:
+    """End a pause and a wait, and let the next probe of an open circuit through at once."""
+    cursor = await conn.execute(query("gate_resume"), {"destination": destination})
+    return _gate(_found(await cursor.fetchone(), destination))
+
+
+async def redrive(
+    conn: Connection, destination: Destination, *, before: datetime, limit: int
+) -> tuple[DeliveryId, ...]:
+    """Make some rows due that were given up and not tried since ``before``.
+
+    Returns:
+        The rows; fewer than ``limit``: there are no more, and that is recorded.
+    """
+    cursor = await conn.execute(
+        query("redrive_given_up"),
+        {"destination": destination, "before": before, "limit": limit},
+    )
+    rows = tuple(DeliveryId(row["id"]) for row in await cursor.fetchall())
+    if len(rows) < limit:
+        await conn.execute(query("gate_redriven"), {"destination": destination, "before": before})
+    return rows
+
+
+async def _write_usage(conn: Connection, destination: Destination, usage: Usage) -> None:
+    await conn.execute(
+        query("gate_write_rate"), {"destination": destination, "usage": json.dumps(usage)}
+    )
+
+
+def _found(row: Row | None, destination: Destination) -> Row:
+    if row is None:
+        raise DecodeError(f"outbox.destination has no row of {destination}")
+    return row
+
+
+def _gate(row: Row) -> Gate:
+    paused = row["paused_at"] is not None and (
+        row["paused_until"] is None or row["paused_until"] > row["now"]
+    )
+    pause = (
+        Pause(
+            since=row["paused_at"],
+            until=row["paused_until"],
+            by=row["paused_by"] or "an operator",
+            reason=row["pause_reason"] or "",
+        )
+        if paused
+        else None
+    )
+    return Gate(
+        destination=Destination(row["destination"]),
+        pause=pause,
+        circuit=Circuit(
+            state=State(row["circuit"]),
+            failures=row["circuit_failures"],
+            row=None if row["circuit_row"] is None else DeliveryId(row["circuit_row"]),
+            several=row["circuit_rows"],
+            opens=row["circuit_opens"],
+            until=row["circuit_until"],
+            cause=None if row["circuit_cause"] is None else Cause(row["circuit_cause"]),
+            code=row["circuit_code"],
+            opened_at=row["circuit_opened_at"],
+            probe_owner=None if row["probe_owner"] is None else WorkerId(row["probe_owner"]),
+            probe_until=row["probe_until"],
+        ),
+        held_until=row["held_until"],
+        usage=row["rate_tokens"],
+        now=row["now"],
+    )

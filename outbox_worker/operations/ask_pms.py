@@ -1,0 +1,77 @@
+"""Questions to the PMS by a person: answers as values, anything else as an error."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from outbox_worker.errors import PmsUnansweredError
+from outbox_worker.pms.port import (
+    Absent,
+    Found,
+    LookupAnswer,
+    Misconfigured,
+    Pms,
+    RateLimited,
+    ReadFailure,
+    Rejected,
+    RemoteReservation,
+    ReservationAnswer,
+    Unavailable,
+)
+
+
+async def under_reference(pms: Pms, reference: str) -> tuple[RemoteReservation, ...]:
+    """Reservations under our reference, oldest first; empty: the PMS holds none.
+
+    Raises:
+        PmsUnansweredError: It did not say.
+    """
+    answer: LookupAnswer = await pms.find(reference)
+    match answer:
+        case Found(reservations=hits):
+            return hits
+        case Absent():
+            return ()
+        case _:
+            raise _unanswered(answer)
+
+
+async def by_id(pms: Pms, reservation_id: str) -> RemoteReservation | None:
+    """One reservation by its id; None: the PMS holds none of that id.
+
+    Raises:
+        PmsUnansweredError: It did not say.
+    """
+    answer: ReservationAnswer = await pms.reservation(reservation_id)
+    match answer:
+        case RemoteReservation():
+            return answer
+        case Absent():
+            return None
+        case _:
+            raise _unanswered(answer)
+
+
+def _unanswered(answer: Rejected | ReadFailure) -> PmsUnansweredError:
+    match answer:
+        case RateLimited(retry_after=wait):
+            seconds = max(int(wait.total_seconds()), 1)
+            return PmsUnansweredError(
+                "rate_limited",
+                "the PMS asked to slow down",
+                hint=f"Ask again in {seconds} s.",
+            )
+        case Misconfigured():
+            return PmsUnansweredError(
+                answer.code,
+                f"{answer.message} ({answer.code})",
+                hint="Correct GUESTLY_API_URL or GUESTLY_API_KEY.",
+            )
+        case Unavailable() | Rejected():
+            return PmsUnansweredError(
+                answer.code,
+                f"the PMS did not say what it holds: {answer.message} ({answer.code})",
+                hint="Try again in a minute.",
+            )
+        case _:
+            assert_never(answer)

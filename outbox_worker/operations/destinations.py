@@ -1,0 +1,130 @@
+"""Each destination: whether it takes anything, what it is owed, and when it last took something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from outbox_worker.database import Connection
+from outbox_worker.gate import circuit
+from outbox_worker.gate import store as gates
+from outbox_worker.gate.circuit import Cause
+from outbox_worker.gate.store import Gate
+from outbox_worker.operations.fleet import SyncMode, read_fleet
+from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.sql import query
+
+_GIVEN_UP = frozenset({State.FAILED, State.REJECTED})
+_NOT_OWED = frozenset({State.SYNCED, State.DISCARDED, *_GIVEN_UP})
+
+
+class Openness(StrEnum):
+    """Whether a destination takes anything; where several hold, the first of these that does."""
+
+    DISABLED = "disabled"
+    PAUSED = "paused"
+    CIRCUIT_OPEN = "circuit open"
+    PROBING = "probing"
+    #: It asked to be left alone for a while.
+    LIMITED = "limited"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDestination:
+    """One destination.
+
+    Args:
+        since: When it became so, where that is on record; aware UTC.
+        until: Paused: when it opens by itself (None: when it is resumed). Circuit open: when the
+            next probe may be sent. Limited: when it is asked again.
+        by, reason: Who paused it, and why.
+        cause, code: Why its circuit is not closed: the kind of fault and the error code.
+        test_mode: Whether what it is owed is handled without being sent.
+        owed: Deliveries by state that will be sent without anybody's help.
+        given_up: Deliveries that failed or were rejected.
+        last_success_at: When it last took something; None: never.
+        now: The database's clock, aware UTC.
+    """
+
+    destination: Destination
+    openness: Openness
+    since: datetime | None
+    until: datetime | None
+    by: str | None
+    reason: str | None
+    cause: Cause | None
+    code: str | None
+    test_mode: bool
+    owed: Mapping[State, int]
+    given_up: int
+    last_success_at: datetime | None
+    now: datetime
+
+
+async def list_destinations(conn: Connection, ours: SyncMode) -> tuple[ListedDestination, ...]:
+    """Every destination.
+
+    Args:
+        conn: Any connection; only reads.
+        ours: What our own environment says of the sync; used while no worker is running.
+    """
+    fleet = await read_fleet(conn, ours)
+    found = {gate.destination: gate for gate in await gates.read_all(conn)}
+    cursor = await conn.execute(
+        query("count_owed"), {"closed": [str(destination) for destination in fleet.closed]}
+    )
+    counts: dict[Destination, dict[State, int]] = {each: {} for each in Destination}
+    for row in await cursor.fetchall():
+        counts[Destination(row["destination"])][State(row["state"])] = row["n"]
+    cursor = await conn.execute(query("last_successes"))
+    last = {row["destination"]: row["last_success_at"] for row in await cursor.fetchall()}
+    return tuple(
+        _listed(gate, fleet.mode, counts[destination], last.get(destination))
+        for destination in Destination
+        if (gate := found.get(destination)) is not None
+    )
+
+
+def openness_of(gate: Gate, *, disabled: bool) -> Openness:
+    """The one word for a gate; ``disabled``: by settings, whatever the gate says."""
+    if disabled:
+        return Openness.DISABLED
+    if gate.pause is not None:
+        return Openness.PAUSED
+    if gate.circuit.state is circuit.State.OPEN:
+        return Openness.CIRCUIT_OPEN
+    if gate.circuit.state is circuit.State.HALF_OPEN:
+        return Openness.PROBING
+    return Openness.LIMITED if gate.held else Openness.OPEN
+
+
+def _listed(
+    gate: Gate, mode: SyncMode, counts: Mapping[State, int], last: datetime | None
+) -> ListedDestination:
+    bookings = gate.destination is Destination.GUESTLY
+    openness = openness_of(gate, disabled=bookings and not mode.enabled)
+    since = until = None
+    if openness is Openness.PAUSED and gate.pause is not None:
+        since, until = gate.pause.since, gate.pause.until
+    elif openness in {Openness.CIRCUIT_OPEN, Openness.PROBING}:
+        since, until = gate.circuit.opened_at, gate.circuit.until
+    elif openness is Openness.LIMITED:
+        until = gate.held_until
+    return ListedDestination(
+        destination=gate.destination,
+        openness=openness,
+        since=since,
+        until=until,
+        by=gate.pause.by if gate.pause else None,
+        reason=gate.pause.reason if gate.pause else None,
+        cause=gate.circuit.cause,
+        code=gate.circuit.code,
+        test_mode=bookings and mode.test_mode,
+        owed={state: n for state, n in counts.items() if state not in _NOT_OWED and n},
+        given_up=sum(n for state, n in counts.items() if state in _GIVEN_UP),
+        last_success_at=last,
+        now=gate.now,
+    )

@@ -1,0 +1,270 @@
+"""Inbound events, a page at a time, and the facts of one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from outbox_worker.database import Connection, Row
+from outbox_worker.errors import AmbiguousRefError, NotFoundError
+from outbox_worker.operations.pages import COUNT_LIMIT, Page
+from outbox_worker.operations.rows import snapshot_from
+from outbox_worker.outbox.delivery import DeliveryId, State, state_of
+from outbox_worker.payments.verdict import EventOutcome
+from outbox_worker.sql import query
+
+_CANDIDATES = 10
+#: Between moment and id in the place that a page ended at; Stripe's ids have no slash.
+_SEPARATOR = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilters:
+    """Which events are wanted.
+
+    Args:
+        outcomes: Any of them; empty: all.
+        types: Any of them: whole (``charge.refunded``) or their beginning (``charge``); empty: all.
+        since: Received then or later; aware.
+    """
+
+    outcomes: tuple[EventOutcome, ...] = ()
+    types: tuple[str, ...] = ()
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedEvent:
+    """One event of a list.
+
+    Args:
+        detail: Why it has this outcome; never guest data.
+        livemode: None: it did not say.
+        booking: Reference of the booking that it is about, or its id where it has none.
+        received_at: Aware UTC.
+    """
+
+    id: str
+    source: str
+    type: str
+    outcome: EventOutcome
+    detail: str | None
+    livemode: bool | None
+    payment_intent_id: str | None
+    booking: str | None
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFacts:
+    """Everything about one event but its body.
+
+    Args:
+        decided_at: When it got its outcome; aware UTC.
+        body_bytes: Length of the signed body; None: no longer kept.
+        delivery_id: The row that applies it again; None: there never was a need.
+        state: Of that row.
+        due_at: When it is applied again by itself; None: never.
+        now: The database's clock, aware UTC.
+    """
+
+    id: str
+    source: str
+    type: str
+    outcome: EventOutcome
+    detail: str | None
+    livemode: bool | None
+    account: str | None
+    object_id: str | None
+    payment_intent_id: str | None
+    booking_id: UUID | None
+    booking: str | None
+    received_at: datetime
+    decided_at: datetime
+    body_bytes: int | None
+    delivery_id: DeliveryId | None
+    state: State | None
+    due_at: datetime | None
+    error_code: str | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPlace:
+    """The event that a page ended with."""
+
+    at: datetime
+    id: str
+
+
+def place_of(text: str) -> EventPlace:
+    """Read what a page named as its end.
+
+    Raises:
+        ValueError: No page ends so.
+    """
+    moment, separator, event_id = text.partition(_SEPARATOR)
+    at = datetime.fromisoformat(moment)
+    if not separator or not event_id or at.tzinfo is None or "\0" in event_id:
+        raise ValueError(f"no page ends at {text!r}")
+    return EventPlace(at=at, id=event_id)
+
+
+async def list_events(
+    conn: Connection, filters: EventFilters, *, limit: int, after: EventPlace | None = None
+) -> Page[ListedEvent]:
+    """One page of events, the newest first.
+
+    Args:
+        conn: Any connection; only reads.
+        filters: Which ones.
+        limit: Rows of the page, 1 or more.
+        after: Where the page before ended.
+    """
+    values: dict[str, Any] = {
+        "outcomes": [str(outcome) for outcome in filters.outcomes] or None,
+        "types": [pattern for name in filters.types for pattern in _patterns(name)] or None,
+        "since": filters.since,
+        "after_at": after.at if after else None,
+        "after_id": after.id if after else None,
+    }
+    cursor = await conn.execute(query("list_events"), {**values, "limit": limit})
+    rows = tuple(_listed(row) for row in await cursor.fetchall())
+    if len(rows) < limit:
+        return Page(rows=rows, more=0, more_at_least=False, after=None)
+    cursor = await conn.execute(query("count_events"), {**values, "limit": COUNT_LIMIT + limit})
+    total = (await cursor.fetchall())[0]["n"]
+    more = max(total - limit, 0)
+    return Page(
+        rows=rows,
+        more=more,
+        more_at_least=more >= COUNT_LIMIT,
+        after=_end(rows[-1]) if more else None,
+    )
+
+
+async def find_event(conn: Connection, ref: str) -> str:
+    """The id of the event that a reference means.
+
+    Args:
+        conn: Any connection; only reads.
+        ref: The event's id, the payment that one single event is about, or the beginning of an id
+            that fits only one.
+
+    Raises:
+        NotFoundError: Nothing fits.
+        AmbiguousRefError: Several events fit; names up to ten of them.
+    """
+    word = ref.strip()
+    unknown = NotFoundError(
+        f"no event is known as {word!r}",
+        hint="Give evt_... or its beginning; `outbox events list` shows what came in.",
+    )
+    if not word or "\0" in word:
+        raise unknown
+    limit = _CANDIDATES + 1
+    found = await _ids(conn, "event_named", ref=word)
+    found = found or await _ids(conn, "events_about_payment", ref=word, limit=limit)
+    if not found:
+        pattern = f"{_escaped(word.lower())}%"
+        found = await _ids(conn, "events_beginning", pattern=pattern, limit=limit)
+    if not found:
+        raise unknown
+    if len(found) > 1:
+        more = ("...",) if len(found) > _CANDIDATES else ()
+        raise AmbiguousRefError(
+            f"{word!r} fits {'more than ' if more else ''}{min(len(found), _CANDIDATES)} events",
+            candidates=(*found[:_CANDIDATES], *more),
+            hint="Give the id of one of them.",
+        )
+    return found[0]
+
+
+async def read_event(conn: Connection, event_id: str) -> EventFacts:
+    """The facts of one event.
+
+    Args:
+        conn: Any connection; only reads.
+        event_id: As `find_event` answers it.
+
+    Raises:
+        NotFoundError: It is gone.
+    """
+    cursor = await conn.execute(query("event_facts"), {"id": event_id})
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError(f"no event {event_id} was ever received")
+    return _facts(row)
+
+
+async def read_body(conn: Connection, event_id: str) -> bytes | None:
+    """The signed bytes, guest data and all; None: no longer kept."""
+    cursor = await conn.execute(query("event_body"), {"id": event_id})
+    row = await cursor.fetchone()
+    return None if row is None or row["body"] is None else bytes(row["body"])
+
+
+async def _ids(conn: Connection, name: str, **parameters: Any) -> list[str]:
+    cursor = await conn.execute(query(name), parameters)
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+def _patterns(name: str) -> tuple[str, str]:
+    """What a type itself, and one that begins with it, is like."""
+    clean = _escaped(name.replace("\0", ""))
+    return clean, f"{clean}.%"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _end(event: ListedEvent) -> str:
+    return f"{event.received_at.astimezone(UTC).isoformat()}{_SEPARATOR}{event.id}"
+
+
+def _listed(row: Row) -> ListedEvent:
+    return ListedEvent(
+        id=row["id"],
+        source=row["source"],
+        type=row["type"],
+        outcome=EventOutcome(row["outcome"]),
+        detail=row["detail"],
+        livemode=row["livemode"],
+        payment_intent_id=row["payment_intent_id"],
+        booking=_booking(row),
+        received_at=row["received_at"],
+    )
+
+
+def _facts(row: Row) -> EventFacts:
+    owed = row["delivery_id"] is not None
+    return EventFacts(
+        id=row["id"],
+        source=row["source"],
+        type=row["type"],
+        outcome=EventOutcome(row["outcome"]),
+        detail=row["detail"],
+        livemode=row["livemode"],
+        account=row["account"],
+        object_id=row["object_id"],
+        payment_intent_id=row["payment_intent_id"],
+        booking_id=row["booking_id"],
+        booking=_booking(row),
+        received_at=row["received_at"],
+        decided_at=row["decided_at"],
+        body_bytes=row["body_bytes"],
+        delivery_id=DeliveryId(row["delivery_id"]) if owed else None,
+        state=state_of(snapshot_from(row), now=row["now"], held=False) if owed else None,
+        due_at=row["due_at"],
+        error_code=row["last_error_code"],
+        now=row["now"],
+    )
+
+
+def _booking(row: Row) -> str | None:
+    if row["booking_id"] is None:
+        return None
+    return row["booking_reference"] or str(row["booking_id"])

@@ -1,0 +1,121 @@
+"""What to type next about one subject. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outbox_worker.alerts import shown
+from outbox_worker.operations.fleet import DISABLED, Fleet
+from outbox_worker.operations.timeline import BookingFacts, DeliveryFacts, Timeline
+from outbox_worker.outbox.delivery import Destination
+
+#: What mends a refusal, by error code; for others the booking itself is to be corrected.
+_MENDS = {
+    "foreign_reservation": "Correct the confirmation code of the other stay in Guestly.",
+}
+#: Refusals that end when a person says which reservation is the right one.
+_LINKED = {
+    "reservation_gone": "Find out in Guestly who removed the reservation. If the guest still comes,"
+    " enter the stay there, then say which one it is:",
+    "several_reservations": "Cancel all but one of them in Guestly, then say which one is left:",
+    "takeover_reservation_id": "Find the reservation in Guestly, then say which one it is:",
+}
+_GONE = "booking_gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do.
+
+    Args:
+        command: What to type; empty where there is no command for it.
+    """
+
+    text: str
+    command: str = ""
+
+
+def handle(timeline: Timeline) -> str:
+    """What names the subject in a command: its own name where a shell takes it as it is."""
+    booking = timeline.booking
+    known = shown.token(timeline.target.name)
+    if known is not None:
+        return known
+    if booking is not None:
+        return str(booking.id)
+    return str(timeline.delivery.id) if timeline.delivery else timeline.target.key
+
+
+def send(timeline: Timeline, text: str) -> Step:
+    """Ask for it again and wait."""
+    return Step(text=text, command=f"outbox requeue {handle(timeline)} --wait")
+
+
+def discard(timeline: Timeline, text: str) -> Step:
+    """Say that it is not owed."""
+    return Step(text=text, command=f"outbox discard {handle(timeline)} --reason TEXT")
+
+
+def check(timeline: Timeline) -> Step:
+    """Ask what became of a call whose answer was lost."""
+    return Step(
+        text="The answer to a call was lost. Ask what Guestly holds:",
+        command=f"outbox check {handle(timeline)}",
+    )
+
+
+def link(timeline: Timeline, text: str) -> Step:
+    """Say which reservation is the booking's."""
+    return Step(text=text, command=f"outbox link {handle(timeline)} RESERVATION_ID")
+
+
+def worker(fleet: Fleet) -> tuple[Step, ...]:
+    """Start a worker where none is running."""
+    if fleet.workers:
+        return ()
+    return (Step(text="No worker is running. Start one:", command="outbox worker run"),)
+
+
+def opened(timeline: Timeline, fleet: Fleet) -> tuple[Step, ...]:
+    """Open what holds a booking, or send this one alone."""
+    alone = Step(text="Or send this one alone, now:", command=f"outbox sync {handle(timeline)}")
+    if fleet.closed.get(Destination.GUESTLY, DISABLED) == DISABLED:
+        return (Step(text="Set GUESTLY_SYNC_ENABLED=true and restart the worker."), alone)
+    return (Step(text="Open it, if that is mended:", command="outbox resume guestly"), alone)
+
+
+def given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> tuple[Step, ...]:
+    """What to do about a booking that was given up or set aside."""
+    doubt = (check(timeline),) if delivery.uncertain_at is not None else ()
+    if delivery.discarded_at is not None:
+        return (*doubt, send(timeline, "Send it after all:"))
+    if delivery.due_at is not None:
+        others = Step(text="See what else failed:", command="outbox list --state failed")
+        return (*worker(fleet), *doubt, send(timeline, "Try at once:"), others)
+    if delivery.error_code == _GONE:
+        cancelled = "Cancel the stay in Guestly, if it is there, then say that nothing is owed:"
+        return (*doubt, discard(timeline, cancelled))
+    if delivery.error_code in _LINKED:
+        return (
+            *doubt,
+            link(timeline, _LINKED[delivery.error_code]),
+            discard(timeline, "Or, if nothing is to be sent:"),
+        )
+    return (
+        *doubt,
+        _mend(delivery, timeline.booking),
+        send(timeline, "Then send it again:"),
+        discard(timeline, "Or, if it is not to be sent:"),
+    )
+
+
+def _mend(delivery: DeliveryFacts, booking: BookingFacts | None) -> Step:
+    code = delivery.error_code or ""
+    if code == "listing_missing":
+        slug = booking.property_slug if booking is not None else None
+        word = (shown.token(slug) if slug else None) or "SLUG"
+        return Step(
+            text="Say which listing the property is in Guestly:",
+            command=f"outbox listings set {word} LISTING_ID",
+        )
+    return Step(text=_MENDS.get(code, "Correct what the error names, on the site or in Guestly."))

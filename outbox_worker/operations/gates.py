@@ -1,0 +1,96 @@
+"""Shutting a destination and opening it again, by a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from outbox_worker.database import Connection
+from outbox_worker.gate import store
+from outbox_worker.gate.circuit import State
+from outbox_worker.gate.store import Pause
+from outbox_worker.operations.actions import record_action
+from outbox_worker.outbox import store as outbox_store
+from outbox_worker.outbox.delivery import Destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """A destination that takes nothing from now on; ``before``: it was paused already."""
+
+    destination: Destination
+    pause: Pause
+    before: Pause | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A destination that a person does not hold any more.
+
+    Args:
+        before: The pause that ended; None: there was none.
+        waited: Whether the destination itself had asked to be left alone for a while.
+        circuit: Not closed: a probe decides, which may be sent at once.
+    """
+
+    destination: Destination
+    before: Pause | None
+    waited: bool
+    circuit: State
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was held by a pause, a wait or an open circuit."""
+        return self.before is not None or self.waited or self.circuit is not State.CLOSED
+
+
+async def pause(
+    conn: Connection,
+    destination: Destination,
+    *,
+    actor: str,
+    reason: str,
+    length: timedelta | None,
+) -> Paused:
+    """Keep a destination shut; what is owed to it is held, and what is under way is finished.
+
+    Args:
+        conn: In autocommit mode.
+        destination: Which one.
+        actor: Who, for the history and for everybody who asks why nothing is sent.
+        reason: Why.
+        length: From now on; None: until it is resumed.
+    """
+    async with conn.transaction():
+        before = (await store.lock(conn, destination)).pause
+        gate = await store.pause(conn, destination, by=actor, reason=reason, length=length)
+        await record_action(
+            conn, actor=actor, action="pause", target=destination, affected=1, reason=reason
+        )
+    await outbox_store.notify(conn)
+    if gate.pause is None:
+        raise AssertionError("a pause lasts longer than its own transaction")
+    return Paused(destination=destination, pause=gate.pause, before=before)
+
+
+async def resume(conn: Connection, destination: Destination, *, actor: str) -> Resumed:
+    """Open a destination again; an open circuit lets its next probe through at once.
+
+    Args:
+        conn: In autocommit mode.
+        destination: Which one.
+        actor: Who, for the history.
+    """
+    async with conn.transaction():
+        gate = await store.lock(conn, destination)
+        resumed = Resumed(
+            destination=destination,
+            before=gate.pause,
+            waited=gate.held,
+            circuit=gate.circuit.state,
+        )
+        if resumed.changed:
+            await store.resume(conn, destination)
+            await record_action(conn, actor=actor, action="resume", target=destination, affected=1)
+    await outbox_store.notify(conn)
+    return resumed

@@ -1,0 +1,284 @@
+"""A person says which reservation in the PMS is a booking's.
+
+From then on it is written to, so it is checked first: that the PMS holds it, that it is no other
+booking's, and that its listing and its stay or guest agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from outbox_worker.bookings import store as booking_store
+from outbox_worker.bookings.booking import Booking, BookingStatus
+from outbox_worker.bookings.store import SyncView
+from outbox_worker.database import Connection
+from outbox_worker.errors import RefusedError
+from outbox_worker.handlers.booking import TEST_RESERVATION_ID
+from outbox_worker.operations import ask_pms
+from outbox_worker.operations.actions import record_action
+from outbox_worker.operations.check import booking_of, hold, live_reservation
+from outbox_worker.operations.plan import PmsView
+from outbox_worker.operations.refs import Target
+from outbox_worker.operations.remote import compare, wanted_of
+from outbox_worker.operations.slices import ORIGIN, Request
+from outbox_worker.outbox import store as outbox_store
+from outbox_worker.outbox.delivery import DeliveryId, Destination, Reason
+from outbox_worker.outbox.store import DeliveryRow
+from outbox_worker.pms.port import Pms, RemoteReservation, ReservationStatus
+from outbox_worker.sql import query
+
+_LONGEST_ID = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """What was put on record.
+
+    Args:
+        previous: The live reservation that was on record before; nothing was done to it.
+        verified: Whether the PMS was asked and holds it.
+        others: Further reservations that the PMS shows under the booking's reference.
+        uncertain: Whether an unknown write may still land: the state is written after that.
+        version: What was asked for; the worker writes the booking's state.
+    """
+
+    name: str
+    delivery_id: DeliveryId
+    reservation_id: str
+    previous: str | None
+    verified: bool
+    others: tuple[str, ...]
+    uncertain: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verified:
+    fingerprint: str | None = None
+    reference: str | None = None
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What is to be put on record; ``fingerprint``: of the state that the PMS was seen to hold."""
+
+    booking: Booking
+    reservation_id: str
+    fingerprint: str | None
+    view: PmsView
+    quiet: timedelta
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    delivery_id: DeliveryId
+    version: int
+    uncertain: bool
+
+
+def usable_id(text: str) -> bool:
+    """Whether a text can be the id of a reservation."""
+    return (
+        0 < len(text) <= _LONGEST_ID
+        and text.isprintable()
+        and not any(letter.isspace() for letter in text)
+        and text != TEST_RESERVATION_ID
+    )
+
+
+async def link(
+    conn: Connection,
+    target: Target,
+    reservation_id: str,
+    *,
+    pms: Pms | None,
+    view: PmsView,
+    quiet: timedelta,
+    request: Request,
+) -> Linked:
+    """Put a reservation on record as the booking's, and ask that the booking's state is written.
+
+    A doubt ends with it; where an unknown write may still land, the worker waits for that first.
+
+    Args:
+        conn: In autocommit mode; no transaction is open while the PMS is asked.
+        target: A booking.
+        reservation_id: Its id in the PMS, `usable_id`.
+        pms: None: the PMS is not asked.
+        view: How the worker maps a booking.
+        quiet: How long an unknown write may still take effect after it may have been sent.
+        request: For the history.
+
+    Raises:
+        RefusedError: It is so already, or would do harm; nothing was changed.
+        PmsUnansweredError: The PMS did not say whether it holds it; nothing was changed.
+    """
+    booking, known = await booking_of(conn, target, view)
+    previous = live_reservation(known)
+    found = await outbox_store.find(conn, destination=Destination.GUESTLY, key=str(booking.id))
+    row = None if found is None else await outbox_store.read(conn, found)
+    _refuse(booking, row, reservation_id, previous)
+    await _refuse_anothers(conn, booking, reservation_id, view, reference=None)
+    verified = _Verified()
+    if pms is not None:
+        verified = await _verify(pms, booking, known, reservation_id, view)
+        await _refuse_anothers(conn, booking, reservation_id, view, reference=verified.reference)
+    wish = _Wish(
+        booking=booking,
+        reservation_id=reservation_id,
+        fingerprint=verified.fingerprint,
+        view=view,
+        quiet=quiet,
+        request=request,
+    )
+    asked = await _record(conn, wish)
+    await outbox_store.notify(conn)
+    return Linked(
+        name=target.name,
+        delivery_id=asked.delivery_id,
+        reservation_id=reservation_id,
+        previous=None if previous == reservation_id else previous,
+        verified=pms is not None,
+        others=verified.others,
+        uncertain=asked.uncertain,
+        version=asked.version,
+    )
+
+
+async def _record(conn: Connection, wish: _Wish) -> _Asked:
+    booking, view, request = wish.booking, wish.view, wish.request
+    async with conn.transaction():
+        await booking_store.begin_ours(conn, ORIGIN)
+        await conn.execute(
+            query("lock_reservation_id"),
+            {"pms": view.pms, "reservation_id": wish.reservation_id},
+        )
+        await booking_store.lock(conn, [booking.id])
+        await _refuse_anothers(conn, booking, wish.reservation_id, view, reference=None)
+        asked = await _ask(conn, await _row_of(conn, booking, request), wish)
+        await hold(conn, booking.id, wish.reservation_id, fingerprint=wish.fingerprint, view=view)
+        await booking_store.mirror(conn, [booking.id])
+        await record_action(
+            conn,
+            actor=request.actor,
+            action="link",
+            target=request.target,
+            affected=1,
+            deliveries=[asked.delivery_id],
+            reason=request.reason,
+        )
+    return asked
+
+
+def _refuse(
+    booking: Booking, row: DeliveryRow | None, reservation_id: str, previous: str | None
+) -> None:
+    """Refuse what makes no sense before anybody is asked."""
+    if row is None and booking.status is BookingStatus.PENDING:
+        raise RefusedError(
+            "the booking is not confirmed, so nothing may be sent for it",
+            hint="Confirm it on the site first.",
+        )
+    at = None if row is None else row.snapshot
+    if row is not None and at is not None and at.lease_until and at.lease_until > row.now:
+        raise _in_flight()
+    clear = at is None or (
+        at.uncertain_at is None and at.failed_at is None and at.discarded_at is None
+    )
+    if clear and previous == reservation_id:
+        raise RefusedError("that reservation is on record for it already: nothing was changed")
+
+
+def _in_flight() -> RefusedError:
+    return RefusedError(
+        "a worker is sending it now, and may be creating the reservation: nothing was changed",
+        hint="Wait for the worker's result, then look again with: outbox show",
+    )
+
+
+async def _refuse_anothers(
+    conn: Connection,
+    booking: Booking,
+    reservation_id: str,
+    view: PmsView,
+    *,
+    reference: str | None,
+) -> None:
+    cursor = await conn.execute(
+        query("reservation_of_another"),
+        {
+            "booking_id": booking.id,
+            "reservation_id": reservation_id,
+            "pms": view.pms,
+            "reference": reference,
+        },
+    )
+    row = await cursor.fetchone()
+    if row is not None:
+        other = row["booking_reference"] or row["booking_id"]
+        raise RefusedError(
+            f"{reservation_id} is the reservation of booking {other}: nothing was changed",
+            hint="Look up the right id in Guestly.",
+        )
+
+
+async def _verify(
+    pms: Pms, booking: Booking, known: SyncView, reservation_id: str, view: PmsView
+) -> _Verified:
+    held = await ask_pms.by_id(pms, reservation_id)
+    if held is None:
+        raise RefusedError(
+            f"Guestly has no reservation {reservation_id}: nothing was changed",
+            hint="Copy the id from Guestly.",
+        )
+    wanted = wanted_of(booking, known, view)
+    remote = compare(held, booking, wanted)
+    if not remote.ours:
+        what = ", ".join(each.what for each in remote.differences) or "listing or stay"
+        raise RefusedError(
+            f"{reservation_id} is another stay in Guestly (it differs in: {what}):"
+            " nothing was changed",
+            hint="Correct listing and dates there first, or add --unverified if you are sure.",
+        )
+    hits = await ask_pms.under_reference(pms, booking.reference)
+    # what is cancelled here and there needs no call
+    done = wanted.cancelled and held.status == ReservationStatus.CANCELED
+    return _Verified(
+        fingerprint=wanted.fingerprint if done else None,
+        reference=held.reference,
+        others=_others(hits, reservation_id),
+    )
+
+
+def _others(hits: tuple[RemoteReservation, ...], reservation_id: str) -> tuple[str, ...]:
+    return tuple(
+        hit.reservation_id
+        for hit in hits
+        if hit.reservation_id != reservation_id and hit.status != ReservationStatus.CANCELED
+    )
+
+
+async def _row_of(conn: Connection, booking: Booking, request: Request) -> DeliveryId:
+    """The booking's delivery, made where there is none; the booking is locked."""
+    found = await outbox_store.find(conn, destination=Destination.GUESTLY, key=str(booking.id))
+    if found is None:
+        await outbox_store.request_sync(
+            conn, booking.id, reason=Reason.OPERATOR, reference=request.actor
+        )
+        found = await outbox_store.find(conn, destination=Destination.GUESTLY, key=str(booking.id))
+    if found is None:
+        raise AssertionError("a request makes the row")
+    return found
+
+
+async def _ask(conn: Connection, delivery_id: DeliveryId, wish: _Wish) -> _Asked:
+    cursor = await conn.execute(
+        query("link"), {"id": delivery_id, "quiet": wish.quiet, "actor": wish.request.actor}
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise _in_flight()
+    return _Asked(delivery_id=delivery_id, version=row["version"], uncertain=row["uncertain"])

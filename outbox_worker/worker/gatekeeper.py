@@ -1,0 +1,347 @@
+"""The worker's side of the destinations' gates: calls of the common limit, probes, and evidence.
+
+The gates themselves are rows that all workers share. What a worker learns from its calls is
+recorded before the results are settled, so that nothing more is claimed in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from outbox_worker.alerts import store as alerts
+from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind, NewAlert
+from outbox_worker.database import Connection, translated
+from outbox_worker.errors import DatabaseBusyError
+from outbox_worker.events import Event
+from outbox_worker.gate import circuit as breaker
+from outbox_worker.gate import store
+from outbox_worker.gate.circuit import Cause, Circuit, Evidence, Observation, State
+from outbox_worker.gate.rate import Window
+from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
+from outbox_worker.outbox.outcome import AttemptOutcome, Park, Retry, Wait
+from outbox_worker.outbox.store import Look
+from outbox_worker.telemetry import logger
+from outbox_worker.worker.execute import Finished
+
+#: Calls that nobody needed for so long are given back.
+_KEEP_CALLS = timedelta(seconds=1)
+#: A destination that asks to be left alone is believed up to here.
+_LONGEST_HOLD = timedelta(hours=1)
+#: How soon a gate is asked again that somebody else holds.
+_BUSY = timedelta(milliseconds=100)
+#: Outages from here on are told: at the second failed probe, so that a hiccup wakes nobody.
+_TOLD_FROM = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRules:
+    """How one destination is spared.
+
+    Args:
+        circuit_failures: Unanswered calls in a row that open its circuit.
+        windows: Limits of all workers' calls together; empty: none.
+        calls_per_claim: Most calls that one claim makes.
+        name: What people call the destination.
+    """
+
+    circuit_failures: int
+    windows: tuple[Window, ...]
+    calls_per_claim: int
+    name: str
+
+
+class Gatekeeper:
+    """Asks the gates for permission, and tells them what the calls came to.
+
+    Args:
+        rules: Of the destinations that have a gate; the others are never held up.
+        owner: This worker.
+        lease: How long the others wait for the result of our probe.
+    """
+
+    def __init__(
+        self, rules: Mapping[Destination, GateRules], *, owner: WorkerId, lease: timedelta
+    ) -> None:
+        self._rules = rules
+        self._owner = owner
+        self._lease = lease
+        self._seen: list[tuple[Destination, Observation]] = []
+        self._suspect: set[Destination] = set()
+        self._calls = dict.fromkeys(rules, 0)
+        self._taken_at = dict.fromkeys(rules, 0.0)
+        self._not_before = dict.fromkeys(rules, 0.0)
+        self._started = False
+
+    @property
+    def owner(self) -> WorkerId:
+        """Whose claims it speaks for."""
+        return self._owner
+
+    async def allow(self, conn: Connection, destination: Destination) -> bool:
+        """Have calls for one claim in hand; False: the common limit has none at present."""
+        if self.affordable(destination, 1):
+            return True
+        return self.waits(destination) == 0 and await self.take(conn, destination, 1)
+
+    async def start(self, conn: Connection) -> None:
+        """Once: new settings may be right where the old ones were wrong."""
+        if self._started:
+            return
+        with translated():
+            for destination in self._rules:
+                await store.allow_probe(conn, destination, cause=Cause.MISCONFIGURED)
+        self._started = True
+
+    def waits(self, destination: Destination) -> float:
+        """Seconds until the common limit may have calls for us again; 0: it may have them now."""
+        return max(0.0, self._not_before.get(destination, 0.0) - time.monotonic())
+
+    def affordable(self, destination: Destination, free: int) -> int:
+        """How many claims the calls in hand allow, up to ``free``."""
+        rules = self._rules.get(destination)
+        if rules is None or not rules.windows:
+            return free
+        return min(free, self._calls[destination] // rules.calls_per_claim)
+
+    def reserve(self, destination: Destination, claims: int) -> None:
+        """Set the calls of new claims aside."""
+        rules = self._rules.get(destination)
+        if rules is not None and rules.windows:
+            self._calls[destination] -= claims * rules.calls_per_claim
+
+    async def take(self, conn: Connection, destination: Destination, claims: int) -> bool:
+        """Take calls for up to so many claims out of the common limit; whether there were any."""
+        rules = self._rules[destination]
+        each = rules.calls_per_claim
+        try:
+            with translated():
+                taken = await store.take_calls(
+                    conn,
+                    destination,
+                    rules.windows,
+                    want=max(each, claims * each - self._calls[destination]),
+                    least=each,
+                )
+        except DatabaseBusyError:
+            self._not_before[destination] = time.monotonic() + _BUSY.total_seconds()
+            return False
+        now = time.monotonic()
+        self._calls[destination] += taken.granted
+        self._taken_at[destination] = now
+        self._not_before[destination] = now + taken.wait.total_seconds()
+        return taken.granted > 0
+
+    async def probe_row(self, conn: Connection, destination: Destination) -> DeliveryId | None:
+        """Become the fleet's one prober of a destination; the row to probe with, or None."""
+        if destination not in self._rules:
+            return None
+        with translated():
+            row = await store.take_probe(conn, destination, owner=self._owner, lease=self._lease)
+        if row is not None and not await self.allow(conn, destination):
+            self.not_probed(destination, row)
+            return None
+        if row is not None:
+            logger().info(
+                Event.CIRCUIT_PROBED,
+                message=f"{self._rules[destination].name}: one call to see whether it works again",
+                destination=destination,
+                delivery_id=row,
+            )
+        return row
+
+    def not_probed(self, destination: Destination, row: DeliveryId) -> None:
+        """Nothing was sent, as somebody else has the row or the calls: let it be tried anew."""
+        self._seen.append(
+            (destination, Observation(delivery=row, evidence=Evidence.NONE, probe=True))
+        )
+
+    async def redrive(
+        self, conn: Connection, destination: Destination, look: Look, *, limit: int
+    ) -> bool:
+        """Make some rows due that an outage gave up, now that it is over; whether any were."""
+        if look.redrive_before is None or destination not in self._rules:
+            return False
+        with translated():
+            rows = await store.redrive(conn, destination, before=look.redrive_before, limit=limit)
+        if rows:
+            logger().info(
+                Event.DELIVERY_REDRIVEN,
+                message=f"{len(rows)} given up during the outage are tried again",
+                destination=destination,
+                count=len(rows),
+            )
+        return bool(rows)
+
+    def looked(self, looks: Mapping[Destination, Look]) -> None:
+        """Remember whose last calls failed: only their successes have to be recorded."""
+        for destination, look in looks.items():
+            if look.suspect:
+                self._suspect.add(destination)
+            else:
+                self._suspect.discard(destination)
+
+    def saw(self, finished: Finished, *, conclusive: bool = False) -> None:
+        """Take note of a claim that has ended.
+
+        Args:
+            finished: The claim and what became of it.
+            conclusive: It counts like a probe although it was not claimed as one: a person sent it
+                past the gate.
+        """
+        claim = finished.claim
+        rules = self._rules.get(claim.destination)
+        if rules is None:
+            return
+        if rules.windows:
+            self._calls[claim.destination] += max(0, rules.calls_per_claim - finished.calls)
+        seen = observed(finished, probe=claim.probe or conclusive)
+        if seen.evidence is not Evidence.NONE or claim.probe:
+            self._seen.append((claim.destination, seen))
+
+    async def tell(self, conn: Connection) -> bool:
+        """Record what was seen, and give back calls that nobody needs.
+
+        Returns:
+            Whether a circuit closed, or an alert has to be delivered.
+
+        Raises:
+            DatabaseUnreachableError: Nothing is forgotten; the next call tells it again.
+        """
+        news = False
+        for destination, rules in self._rules.items():
+            with contextlib.suppress(DatabaseBusyError):  # somebody holds the gate: next time
+                news |= await self._tell(conn, destination, rules)
+        return news
+
+    async def _tell(self, conn: Connection, destination: Destination, rules: GateRules) -> bool:
+        seen = [each for name, each in self._seen if name is destination]
+        news = False
+        if seen and not self._trivial(destination, seen):
+            news = await self._record(conn, destination, rules, seen)
+        self._seen = [item for item in self._seen if item[0] is not destination]
+        await self._return_calls(conn, destination)
+        return news
+
+    def _trivial(self, destination: Destination, seen: Sequence[Observation]) -> bool:
+        """Whether all is well and was: then nothing is written."""
+        return destination not in self._suspect and all(
+            each.evidence is Evidence.ANSWERED and not each.probe for each in seen
+        )
+
+    async def _record(
+        self,
+        conn: Connection,
+        destination: Destination,
+        rules: GateRules,
+        seen: Sequence[Observation],
+    ) -> bool:
+        with translated():
+            async with conn.transaction():
+                gate = await store.lock(conn, destination)
+                after = breaker.observe(
+                    gate.circuit,
+                    seen,
+                    limit=rules.circuit_failures,
+                    owner=self._owner,
+                    now=gate.now,
+                )
+                holds = [
+                    min(each.retry_after, _LONGEST_HOLD)
+                    for each in seen
+                    if each.evidence is Evidence.LIMITED
+                ]
+                closed = after.state is State.CLOSED and gate.circuit.state is not State.CLOSED
+                if after != gate.circuit or holds:
+                    await store.write_circuit(
+                        conn,
+                        destination,
+                        after,
+                        held_until=gate.now + max(holds) if holds else None,
+                        redrive_before=gate.now if closed else None,
+                    )
+                told = await self._alert(conn, destination, rules, gate.circuit, after)
+        if after.failures:
+            self._suspect.add(destination)
+        _say(rules.name, destination, gate.circuit, after)
+        return told or closed
+
+    async def _alert(
+        self,
+        conn: Connection,
+        destination: Destination,
+        rules: GateRules,
+        before: Circuit,
+        after: Circuit,
+    ) -> bool:
+        """Tell a person of an outage, and of its end; wrong settings are told by the rows."""
+        fingerprint = str(destination)
+        if after.cause is Cause.OUTAGE and before != after and after.opens >= _TOLD_FROM:
+            alert = NewAlert(
+                kind=AlertKind.CIRCUIT_OPEN,
+                fingerprint=fingerprint,
+                facts={"code": after.code or "", "pms": rules.name},
+            )
+            await alerts.raise_alert(conn, alert, channels=ALERT_CHANNELS)
+            return True
+        if after.state is State.CLOSED and before.cause is Cause.OUTAGE:
+            return bool(
+                await alerts.resolve(
+                    conn, AlertKind.CIRCUIT_OPEN, fingerprint, channels=ALERT_CHANNELS
+                )
+            )
+        return False
+
+    async def _return_calls(self, conn: Connection, destination: Destination) -> None:
+        left = self._calls[destination]
+        fresh = time.monotonic() - self._taken_at[destination] < _KEEP_CALLS.total_seconds()
+        if left <= 0 or fresh:
+            return
+        with translated():
+            await store.give_back_calls(conn, destination, left)
+        self._calls[destination] = 0
+
+
+def observed(finished: Finished, *, probe: bool) -> Observation:
+    """What a finished claim says about its destination."""
+    outcome = finished.result.outcome
+    evidence, code, retry_after = Evidence.NONE, None, timedelta(0)
+    match outcome:
+        case Retry(outage=True):
+            evidence, code = Evidence.OUTAGE, outcome.code
+        case Retry(http_status=None):
+            pass  # our own fault, or nobody knows
+        case Wait(record=AttemptOutcome.MISCONFIGURED):
+            evidence, code = Evidence.MISCONFIGURED, outcome.code
+        case Wait(record=AttemptOutcome.RATE_LIMITED):
+            evidence, retry_after = Evidence.LIMITED, outcome.due_in or timedelta(0)
+        case Park(http_status=None):
+            pass
+        case _ if finished.calls:
+            evidence = Evidence.ANSWERED
+    return Observation(
+        delivery=finished.claim.id,
+        evidence=evidence,
+        code=code,
+        probe=probe,
+        retry_after=retry_after,
+    )
+
+
+def _say(name: str, destination: Destination, before: Circuit, after: Circuit) -> None:
+    if before.state is State.CLOSED and after.state is State.OPEN:
+        logger().error(
+            Event.CIRCUIT_OPENED,
+            message=f"{name} does not answer: nothing more is sent until a probe gets through"
+            if after.cause is Cause.OUTAGE
+            else f"{name} refuses our key or address: nothing more is sent until that is mended",
+            destination=destination,
+            error_code=after.code,
+        )
+    elif before.state is not State.CLOSED and after.state is State.CLOSED:
+        logger().info(
+            Event.CIRCUIT_CLOSED, message=f"{name} answers again", destination=destination
+        )

@@ -1,0 +1,210 @@
+"""Everything that runs for one seed: Postgres, PMS, proxies, mailbox, receiver, workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import httpx
+
+from outbox_worker import migrate
+from outbox_worker.demo.process import free_port
+from tests.chaos.database import Database, database
+from tests.chaos.fleet import RECEIVER, SIMULATOR, WORKER, Member
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.points import Trap
+from tests.chaos.proxy import proxy
+from tests.chaos.schedule import SETTINGS
+from tests.chaos.site import Site
+from tests.support_mail import MailApi, mail_api
+from tests.support_simulator import API_KEY, LISTINGS
+from tests.support_stripe import SECRET
+
+#: The traps of one start after the other, without end.
+Traps: TypeAlias = Iterator[tuple[Trap, ...]]
+
+NO_TRAPS: Traps = itertools.repeat(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What a run plays on.
+
+    Args:
+        settings: Of the workers and of an operator's commands.
+    """
+
+    folder: Path
+    database: Database
+    workers: tuple[Member, ...]
+    receiver: Member
+    pms: Member
+    nemesis: Nemesis
+    mail: MailApi
+    site: Site
+    receiver_port: int
+    settings: Mapping[str, str]
+
+    @property
+    def effects(self) -> Path:
+        """The simulator's effect log."""
+        return self.folder / "simulator" / "effects.jsonl"
+
+    @property
+    def requests(self) -> Path:
+        """The simulator's log of requests."""
+        return self.folder / "simulator" / "requests.jsonl"
+
+    @property
+    def journal(self) -> Path:
+        """Where crash points are written down."""
+        return self.folder / "sprung.jsonl"
+
+    @property
+    def logs(self) -> list[Path]:
+        """What every process has printed that was ever started."""
+        members = (*self.workers, self.receiver, self.pms)
+        return [member.log for member in members if member.log.exists()]
+
+    def start(self) -> None:
+        """Start what takes part in the run; the PMS runs already."""
+        for member in (*self.workers, self.receiver):
+            member.start()
+
+    def disarm(self) -> None:
+        """No crash point springs from now on."""
+        (self.folder / "calm").touch()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Casting:
+    """Who plays, and what each is told.
+
+    Args:
+        seed: Of everything that chance decides.
+        folder: For logs and files.
+        workers: One for each worker: the traps of its starts. Workers may share one.
+        receiver: The traps of the receiver's starts.
+        settings: Of the workers, over those that every run has.
+        patience: How long a process stays stopped that has stopped itself, in seconds.
+        longest_stop: See `Member`.
+    """
+
+    seed: int
+    folder: Path
+    workers: tuple[Traps, ...]
+    receiver: Traps
+    settings: Mapping[str, str]
+    patience: Callable[[], float]
+    longest_stop: float
+
+    def member(
+        self, name: str, command: tuple[str, ...], settings: Mapping[str, str], deck: Traps
+    ) -> Member:
+        """One process of the stage."""
+        return Member(
+            name=name,
+            command=command,
+            settings=settings,
+            folder=self.folder,
+            next_traps=lambda: next(deck),
+            patience=self.patience,
+            longest_stop=self.longest_stop,
+        )
+
+
+@contextlib.asynccontextmanager
+async def stage(casting: Casting) -> AsyncIterator[Stage]:
+    """The stage, with the PMS up and nothing else started."""
+    async with contextlib.AsyncExitStack() as opened:
+        server = opened.enter_context(database())
+        await asyncio.to_thread(migrate.apply, server.url)
+        site = Site(server.url)
+        opened.push_async_callback(site.close)
+        await site.build()
+        mail = await opened.enter_async_context(mail_api())
+        pms_port, receiver_port = free_port(), free_port()
+        database_side = await opened.enter_async_context(proxy("database", server.port))
+        receiver_side = await opened.enter_async_context(proxy("receiver", server.port))
+        pms_side = await opened.enter_async_context(proxy("pms", pms_port))
+        settings = {
+            **_common(server.through(database_side.port)),
+            **_worker_settings(pms_side.port, mail.url),
+            **casting.settings,
+        }
+        workers = tuple(
+            casting.member(f"worker{number}", WORKER, settings, deck)
+            for number, deck in enumerate(casting.workers, start=1)
+        )
+        receiving = {
+            **_common(server.through(receiver_side.port)),
+            "STRIPE_WEBHOOK_SECRET": SECRET,
+            "RECEIVER_ADDRESS": f"127.0.0.1:{receiver_port}",
+        }
+        receiver = casting.member("receiver", RECEIVER, receiving, casting.receiver)
+        simulated = (*SIMULATOR, *_simulated(casting, pms_port))
+        pms = casting.member("pms", simulated, {}, NO_TRAPS)
+        control = await opened.enter_async_context(
+            httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{pms_port}")
+        )
+        nemesis = Nemesis(
+            database=server,
+            workers=workers,
+            receiver=receiver,
+            pms=pms,
+            database_side=database_side,
+            receiver_side=receiver_side,
+            pms_side=pms_side,
+            control=control,
+            mail=mail,
+        )
+        for member in (*workers, receiver, pms):
+            opened.push_async_callback(member.end)
+        pms.start()
+        await nemesis.pms_ready()
+        yield Stage(
+            folder=casting.folder,
+            database=server,
+            workers=workers,
+            receiver=receiver,
+            pms=pms,
+            nemesis=nemesis,
+            mail=mail,
+            site=site,
+            receiver_port=receiver_port,
+            settings={**settings, "DATABASE_URL": server.url},
+        )
+
+
+def _common(database_url: str) -> dict[str, str]:
+    return {"DATABASE_URL": database_url, "LOG_FORMAT": "json", "OUTBOX_ACTOR": "chaos"}
+
+
+def _worker_settings(pms_port: int, mail_url: str) -> dict[str, str]:
+    return {
+        **SETTINGS,
+        "GUESTLY_SYNC_ENABLED": "true",
+        "GUESTLY_TEST_MODE": "false",
+        "GUESTLY_API_URL": f"http://127.0.0.1:{pms_port}",
+        "GUESTLY_API_KEY": API_KEY,
+        "ADMIN_ALERT_EMAIL": "admin@example.com",
+        "EMAIL_FROM": "outbox@example.com",
+        "EMAIL_API_ENDPOINT": mail_url,
+        "EMAIL_API_KEY": "chaos",
+        "METRICS_ADDRESS": "",
+    }
+
+
+def _simulated(casting: Casting, port: int) -> tuple[str, ...]:
+    listings = casting.folder / "listings.json"
+    listings.write_text(json.dumps(dict(LISTINGS)), encoding="utf-8")
+    return (
+        "--port", str(port), "--state", str(casting.folder / "simulator"),
+        "--listings", str(listings), "--api-key", API_KEY, "--seed", str(casting.seed),
+    )  # fmt: skip

@@ -1,0 +1,215 @@
+"""The gate: circuit, probes, redrive, pause and the common limit of calls."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, at
+
+CIRCUIT_PY = "outbox_worker/gate/circuit.py"
+RATE_PY = "outbox_worker/gate/rate.py"
+KEEPER_PY = "outbox_worker/worker/gatekeeper.py"
+LOOP_PY = "outbox_worker/worker/loop.py"
+COLUMNS_PY = "outbox_worker/worker/columns.py"
+OUTBOX_SQL = "outbox_worker/sql/outbox.sql"
+GATE_SQL = "outbox_worker/sql/gate.sql"
+CIRCUIT = "tests/integration/test_gate_circuit.py"
+PAUSE = "tests/integration/test_gate_pause_and_rate.py"
+MOVES = "tests/unit/test_gate_circuit.py"
+RATE = "tests/unit/test_gate_rate.py"
+
+MUTANTS = (
+    Mutant(
+        rule="failures in a row open the circuit",
+        file=CIRCUIT_PY,
+        old="if counted.failures >= limit and counted.several:",
+        new="if False:",
+        seen_by=at(CIRCUIT, "test_an_outage_opens_the_circuit_and_nothing_more_is_called"),
+    ),
+    Mutant(
+        rule="one row's failures never open the circuit",
+        file=CIRCUIT_PY,
+        old="if counted.failures >= limit and counted.several:",
+        new="if counted.failures >= limit:",
+        seen_by=at(MOVES, "test_one_row_alone_never_opens_it_however_often_it_fails"),
+    ),
+    Mutant(
+        rule="an answer forgets the failures before it",
+        file=CIRCUIT_PY,
+        old="        case Evidence.ANSWERED:\n            return CLOSED\n",
+        new="        case Evidence.ANSWERED:\n            return circuit\n",
+        seen_by=at(MOVES, "test_four_failures_leave_it_closed_and_one_answer_forgets_them"),
+    ),
+    Mutant(
+        rule="an open circuit is asked by the claim",
+        file=OUTBOX_SQL,
+        old="where circuit = 'closed' and not paused and",
+        new="where not paused and",
+        seen_by=at(CIRCUIT, "test_while_it_is_open_no_attempt_is_charged"),
+    ),
+    Mutant(
+        rule="a pause is asked by the claim",
+        file=OUTBOX_SQL,
+        old="where circuit = 'closed' and not paused and",
+        new="where circuit = 'closed' and",
+        seen_by=at(PAUSE, "test_a_paused_destination_sends_nothing_until_it_is_resumed"),
+    ),
+    Mutant(
+        rule="the rest that a destination asked for is kept by the claim",
+        file=OUTBOX_SQL,
+        old="not paused and (held_until is null or held_until <= now())),",
+        new="not paused),",
+        seen_by=at(
+            PAUSE,
+            "test_who_asks_to_be_left_alone_is_left_alone_by_all_rows_of_all_workers",
+        ),
+    ),
+    Mutant(
+        rule="one worker of the fleet probes",
+        file=GATE_SQL,
+        old="g.circuit = 'half_open' and g.probe_until <= now())\n  and coalesce",
+        new="g.circuit = 'half_open')\n  and coalesce",
+        seen_by=at(
+            CIRCUIT,
+            "test_one_probe_goes_through_for_the_whole_fleet_and_its_success_lets_all_through",
+        ),
+    ),
+    Mutant(
+        rule="a probe whose worker was lost is taken over",
+        file=OUTBOX_SQL,
+        old=" or g.circuit = 'half_open' and g.probe_until <= now()) as probe_due",
+        new=") as probe_due",
+        seen_by=at(CIRCUIT, "test_a_probe_whose_worker_was_lost_is_taken_over"),
+    ),
+    Mutant(
+        rule="with nothing due, what was given up is the probe",
+        file=GATE_SQL,
+        old="d.due_at > now() and d.failed_at is not null and d.owner is null order by"
+        " d.due_at limit 1)) is not null",
+        new="false limit 1)) is not null",
+        seen_by=at(
+            CIRCUIT,
+            "test_with_nothing_due_the_oldest_that_was_given_up_is_the_probe_and_all_come_back",
+        ),
+    ),
+    Mutant(
+        rule="a probe that fails costs no attempt",
+        file=COLUMNS_PY,
+        old="    probe = claim.probe and outcome.outage\n",
+        new="    probe = False\n",
+        seen_by=at(
+            CIRCUIT,
+            "test_a_failed_probe_costs_no_attempt_waits_longer_and_lets_another_row_try_next",
+        ),
+    ),
+    Mutant(
+        rule="the wait between probes doubles",
+        file=CIRCUIT_PY,
+        old="FIRST_PROBE * 2 ** min(opens - 1, 10)",
+        new="FIRST_PROBE",
+        seen_by=at(MOVES, "test_probes_that_fail_double_the_wait_up_to_its_cap"),
+    ),
+    Mutant(
+        rule="a refused key opens the circuit at once",
+        file=CIRCUIT_PY,
+        old="return opened(CLOSED, cause=Cause.MISCONFIGURED, code=seen.code, now=now)\n",
+        new="return circuit\n",
+        seen_by=at(
+            CIRCUIT, "test_a_wrong_key_rejects_no_booking_and_a_restart_tries_again_at_once"
+        ),
+    ),
+    Mutant(
+        rule="a worker that starts probes a destination that refused the old settings",
+        file=KEEPER_PY,
+        old="await store.allow_probe(conn, destination, cause=Cause.MISCONFIGURED)\n",
+        new="pass\n",
+        seen_by=at(
+            CIRCUIT, "test_a_wrong_key_rejects_no_booking_and_a_restart_tries_again_at_once"
+        ),
+    ),
+    Mutant(
+        rule="when the circuit closes, what was given up is tried again",
+        file=KEEPER_PY,
+        old="redrive_before=gate.now if closed else None",
+        new="redrive_before=None",
+        seen_by=at(
+            CIRCUIT,
+            "test_with_nothing_due_the_oldest_that_was_given_up_is_the_probe_and_all_come_back",
+        ),
+    ),
+    Mutant(
+        rule="what was given up is tried again once",
+        file=GATE_SQL,
+        old=" and d.claimed_at < %(before)s",
+        new="",
+        seen_by=at(CIRCUIT, "test_a_row_that_fails_again_is_not_redriven_in_a_circle"),
+    ),
+    Mutant(
+        rule="what is new goes before what was given up",
+        file=LOOP_PY,
+        old="look.redrive_before is not None and name not in self._look:\n",
+        new="look.redrive_before is not None:\n",
+        seen_by=at(CIRCUIT, "test_what_is_new_goes_before_what_an_outage_gave_up"),
+    ),
+    Mutant(
+        rule="an outage is told",
+        file=KEEPER_PY,
+        old="            await alerts.raise_alert(conn, alert, channels=ALERT_CHANNELS)\n",
+        new="            pass\n",
+        seen_by=at(
+            CIRCUIT, "test_an_outage_is_told_at_the_first_failed_probe_once_and_its_end_too"
+        ),
+    ),
+    Mutant(
+        rule="the end of an outage is told",
+        file=KEEPER_PY,
+        old="        if after.state is State.CLOSED and before.cause is Cause.OUTAGE:\n",
+        new="        if False:\n",
+        seen_by=at(
+            CIRCUIT, "test_an_outage_is_told_at_the_first_failed_probe_once_and_its_end_too"
+        ),
+    ),
+    Mutant(
+        rule="answers while all is well write nothing",
+        file=KEEPER_PY,
+        old="        if seen and not self._trivial(destination, seen):\n",
+        new="        if seen:\n            await conn.execute(\n"
+        '                "update outbox.destination set updated_at = now()")\n',
+        seen_by=at(CIRCUIT, "test_answers_while_all_is_well_write_nothing"),
+    ),
+    Mutant(
+        rule="an answer clears failures that another worker saw",
+        file=KEEPER_PY,
+        old="            if look.suspect:\n",
+        new="            if False:\n",
+        seen_by=at(CIRCUIT, "test_an_answer_ends_a_row_of_failures_that_another_worker_saw"),
+    ),
+    Mutant(
+        rule="all workers share one limit of calls",
+        file=KEEPER_PY,
+        old="        return min(free, self._calls[destination] // rules.calls_per_claim)\n",
+        new="        return free\n",
+        seen_by=at(PAUSE, "test_two_workers_share_one_limit_and_charge_no_attempt_for_waiting"),
+    ),
+    Mutant(
+        rule="a call counts until its slot has left the window for good",
+        file=RATE_PY,
+        old="if current - SLOTS <= s <= current + SLOTS",
+        new="if current - SLOTS // 2 <= s <= current + SLOTS",
+        seen_by=at(
+            RATE, "test_no_stretch_of_a_windows_length_ever_holds_more_calls_than_its_limit"
+        ),
+    ),
+    Mutant(
+        rule="calls that were not needed are given back",
+        file=KEEPER_PY,
+        old="            await store.give_back_calls(conn, destination, left)\n",
+        new="            pass\n",
+        seen_by=at(PAUSE, "test_calls_that_were_not_needed_are_given_back"),
+    ),
+    Mutant(
+        rule="a gate that somebody locks holds up its own destination alone",
+        file=GATE_SQL,
+        old="select set_config('lock_timeout', '200ms', true)",
+        new="select set_config('lock_timeout', '0', true)",
+        seen_by=at(PAUSE, "test_a_gate_that_somebody_locks_holds_up_its_own_destination_alone"),
+    ),
+)

@@ -1,0 +1,92 @@
+"""What the statements cost beside a backlog and a long history, whatever the planner believes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plans.cases import ENGINE, Case, Reads
+from tests.plans.cases_read import PAYMENTS, PEOPLE
+from tests.plans.dataset import Dataset
+from tests.plans.measure import Connection, Measured, Mode, measure
+from tests.plans.states import State
+
+pytestmark = [pytest.mark.plans, pytest.mark.timeout(600)]
+
+#: Tables that grow with every booking; the others hold a few rows.
+GROWING = frozenset(
+    {"delivery", "bookings", "reservation", "attempt", "request", "inbox_event", "alert_delivery"}
+)
+#: A table of a hundred times the rows may cost so many times the pages, as its indexes are deeper,
+#: and so many more, as its rows lie further apart.
+DEEPER = 2
+APART = 100
+#: Pages per row that a statement is given as its limit, and per row that is not finished.
+PER_LIMITED = 2
+PER_UNFINISHED = 5
+
+World = tuple[Dataset, Connection]
+
+
+def _pairs() -> list[tuple[Case, State]]:
+    """Each statement with what the planner may believe, by belief: changing it takes seconds."""
+    return [
+        (case, state)
+        for state in State
+        for cases, states in (((*ENGINE, *PAYMENTS), State), (PEOPLE, _ANALYZED))
+        for case in cases
+        if state in states and (case.reads is not Reads.ALL or state is State.BACKLOG)
+    ]
+
+
+#: People ask of a table that has been analyzed at some time; workers begin before that.
+_ANALYZED = frozenset(State) - {State.NONE}
+
+
+@pytest.fixture(scope="session")
+def few() -> dict[str, int]:
+    """Pages of each statement in the small database, measured once."""
+    return {}
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=lambda mode: mode.name.lower())
+@pytest.mark.parametrize(
+    ("case", "state"),
+    _pairs(),
+    ids=lambda each: each.name.lower() if isinstance(each, State) else each.name,
+    indirect=["state"],
+)
+def test_a_statement_reads_what_it_is_about(
+    case: Case, mode: Mode, state: State, small: World, large: World, few: dict[str, int]
+) -> None:
+    if case.name not in few:
+        few[case.name] = _cost(case, small, Mode.CUSTOM).buffers
+    cost = _cost(case, large, mode)
+    told = f"{state}; {mode}; small table {few[case.name]} pages\n{cost.text}"
+
+    assert cost.buffers <= _most(case, large[0], few[case.name]), told
+    if case.reads in {Reads.NAMED, Reads.LIMITED}:
+        assert not cost.scanned & GROWING, told
+    if case.reads is not Reads.ALL:
+        assert case.uses <= cost.indexes, told
+
+
+def _most(case: Case, data: Dataset, few: int) -> int:
+    match case.reads:
+        case Reads.NAMED:
+            return DEEPER * few + APART
+        case Reads.LIMITED:
+            return PER_LIMITED * int(case.values(data)["limit"])
+        case Reads.UNFINISHED:
+            return PER_UNFINISHED * data.unfinished
+        case Reads.ALL:
+            return 2 * data.pages
+
+
+def _cost(case: Case, world: World, mode: Mode) -> Measured:
+    data, conn = world
+    costs = [
+        measure(conn, case.query, case.values(data), mode, before=case.before)
+        # the first time somebody else's dead rows are cleaned away
+        for _ in range(1 if case.reads is Reads.ALL else 2)
+    ]
+    return min(costs, key=lambda cost: cost.buffers)
