@@ -7,4 +7,4 @@ alter table outbox.alert add constraint alert_kind_check check (
 alter table outbox.destination drop constraint destination_circuit_times;
 alter table outbox.destination
   drop column circuit_cause, drop column circuit_code, drop column circuit_opened_at, drop column circuit_row, drop column circuit_rows,
-  drop column held_until, drop column redrive_before;
+  drop column held_until, drop column held_since, drop column redrive_before;

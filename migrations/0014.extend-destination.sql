@@ -8,6 +8,7 @@ alter table outbox.destination
   add column circuit_row       bigint,
   add column circuit_rows      boolean not null default false,
   add column held_until        timestamptz,
+  add column held_since        timestamptz,
   add column redrive_before    timestamptz;
 
 alter table outbox.destination add constraint destination_circuit_times check (
@@ -21,6 +22,7 @@ comment on column outbox.destination.circuit_until is 'Open: when the next probe
 comment on column outbox.destination.circuit_cause is 'outage: calls fail; misconfigured: our key or address is refused.';
 comment on column outbox.destination.circuit_row is 'Delivery of the first of those failures; circuit_rows: another one failed too.';
 comment on column outbox.destination.held_until is 'The destination asked to be left alone until then (429).';
+comment on column outbox.destination.held_since is 'When it first asked for that without having answered a call since.';
 comment on column outbox.destination.redrive_before is 'Rows given up and not tried since then are tried again as soon as nothing else is due; null: none are.';
 comment on column outbox.destination.rate_tokens is 'Calls of all workers lately: window length in seconds to pairs of (slot, calls).';
 

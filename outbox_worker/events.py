@@ -40,6 +40,7 @@ class Event(StrEnum):
     LEASE_EXTENDED = "lease.extended"
     HANDLER_CRASHED = "handler.crashed"
     DELIVERY_REDRIVEN = "delivery.redriven"
+    GATE_FAILED = "gate.failed"
     CIRCUIT_OPENED = "circuit.opened"
     CIRCUIT_CLOSED = "circuit.closed"
     CIRCUIT_PROBED = "circuit.probed"

@@ -78,8 +78,18 @@ def configure(log: LogSettings, *, service: str, stream: TextIO | None = None) -
 
 
 def logger() -> BoundLogger:
-    """The process's logger; events are members of `events.Event`, ids are keyword arguments."""
-    return structlog.stdlib.get_logger("outbox")
+    """The process's logger; events are members of `events.Event`, ids are keyword arguments.
+
+    In a program that is not ours, and has not configured structlog, lines go to the standard
+    library's logger ``outbox``: what is shown of them, and where, is the program's choice.
+    """
+    if structlog.is_configured():
+        return structlog.stdlib.get_logger("outbox")
+    chain = [structlog.stdlib.filter_by_level, *_chain("library"), _redacted, _json]
+    hosted: BoundLogger = structlog.wrap_logger(
+        logging.getLogger("outbox"), processors=chain, wrapper_class=BoundLogger
+    )
+    return hosted
 
 
 def _chain(service: str) -> list[Processor]:

@@ -179,7 +179,8 @@ def gate_rules(sync: SyncSettings) -> dict[Destination, GateRules]:
             circuit_failures=sync.circuit_failures,
             windows=tuple(Window(limit=limit, length=length) for limit, length in limits if limit),
             calls_per_claim=MOST_CALLS,
-            name=PmsName(sync.pms).title(),
+            quiet=sync.quiet,
+            name=sync.pms,
         )
     }
 

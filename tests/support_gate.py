@@ -65,7 +65,9 @@ class Destined:
             case Mood.DOWN:
                 return Result(outcome=Retry(code="http_503", message="down", outage=True))
             case Mood.REFUSES_KEY:
-                return Result(outcome=_wait(AttemptOutcome.MISCONFIGURED, "unauthorized"))
+                return Result(
+                    outcome=_wait(AttemptOutcome.MISCONFIGURED, "unauthorized", http_status=401)
+                )
             case Mood.REFUSES_BOOKING:
                 return Result(outcome=Park(code="invalid", message="no", http_status=422))
             case Mood.TOO_MANY:
@@ -73,8 +75,32 @@ class Destined:
                 return Result(outcome=limited)
 
 
-def _wait(record: AttemptOutcome, code: str, due_in: timedelta = timedelta(0)) -> Wait:
-    return Wait(due_in=due_in, record=record, code=code, message=code)
+def _wait(
+    record: AttemptOutcome,
+    code: str,
+    due_in: timedelta = timedelta(0),
+    *,
+    http_status: int | None = None,
+) -> Wait:
+    return Wait(due_in=due_in, record=record, code=code, message=code, http_status=http_status)
+
+
+def keeper_of(
+    owner: str,
+    *,
+    windows: tuple[Window, ...] = (),
+    failures: int = 5,
+    calls_per_claim: int = 1,
+) -> Gatekeeper:
+    worker = WorkerId(owner)
+    rules = GateRules(
+        circuit_failures=failures,
+        windows=windows,
+        calls_per_claim=calls_per_claim,
+        quiet=timedelta(seconds=30),
+        name="guestly",
+    )
+    return Gatekeeper({Destination.GUESTLY: rules}, owner=worker, lease=LEASE)
 
 
 def gated_loop(
@@ -86,21 +112,16 @@ def gated_loop(
     slots: int = 3,
     calls_per_claim: int = 1,
 ) -> Loop:
-    worker = WorkerId(owner)
-    rules = GateRules(
-        circuit_failures=failures,
-        windows=windows,
-        calls_per_claim=calls_per_claim,
-        name="Guestly",
-    )
     return Loop(
         handlers={handler.destination: handler for handler in handlers},
         slots=dict.fromkeys(Destination, slots),
-        owner=worker,
+        owner=WorkerId(owner),
         lease=LEASE,
         poll=timedelta(milliseconds=50),
         wakeup=Wakeup(url, name=owner),
-        gatekeeper=Gatekeeper({Destination.GUESTLY: rules}, owner=worker, lease=LEASE),
+        gatekeeper=keeper_of(
+            owner, windows=windows, failures=failures, calls_per_claim=calls_per_claim
+        ),
         reporter=Reporter(Metrics()),
     )
 
@@ -142,3 +163,10 @@ async def count(conn: Connection, where: str) -> int:
     row = await cursor.fetchone()
     assert row is not None
     return int(row["n"])
+
+
+async def open_alerts(conn: Connection) -> list[str]:
+    cursor = await conn.execute(
+        "select kind from outbox.alert where resolved_at is null order by id"
+    )
+    return [row["kind"] for row in await cursor.fetchall()]

@@ -19,6 +19,8 @@ def of(incident: Incident) -> Words:
 def _circuit_open(incident: Incident) -> Words:
     pms = phrasing.pms(incident)
     code = shown.error_code(incident.facts.get("code"))
+    if code == "rate_limited":
+        return _resting(pms)
     why = f" ({code})" if code else ""
     return Words(
         tone=Tone.WARNING,
@@ -37,6 +39,24 @@ def _circuit_open(incident: Incident) -> Words:
                 text="Once it works again, there is no need to wait for the next try:",
                 commands=("outbox resume guestly",),
             ),
+        ),
+    )
+
+
+def _resting(pms: str) -> Words:
+    return Words(
+        tone=Tone.WARNING,
+        symptom=f"{pms} asks to be left alone, bookings are held",
+        happened=(
+            f"{pms} answers 429, too many calls: for 15 minutes now, or it asks for as long.",
+            f"Nothing is lost: everything is sent by itself as soon as {pms} takes it.",
+        ),
+        guest_sees=_GUEST,
+        risk=f"Until then the nights of new bookings are still on sale in {pms}'s other channels.",
+        steps=(
+            Step(text=f"See whether another program uses the same account of {pms}."),
+            Step(text="Lower PMS_RATE_PER_MINUTE if its limit is lower, and restart the worker."),
+            Step(text="See how many bookings are waiting:", commands=("outbox status",)),
         ),
     )
 

@@ -15,6 +15,8 @@ from outbox_worker.outbox.delivery import DeliveryId, WorkerId
 
 #: Wait before the first probe of an outage, doubled before each further one.
 FIRST_PROBE = timedelta(seconds=5)
+#: Wait for the next row when a probe made no call that says anything.
+NEXT_ROW = timedelta(seconds=1)
 #: Longest wait between two probes of an outage.
 PROBE_CAP = timedelta(seconds=60)
 #: Between two probes of a destination that refuses our key or address: nothing heals by itself.
@@ -57,6 +59,7 @@ class Observation:
 
     Args:
         code: Error code of a failure.
+        sure: With ``MISCONFIGURED``: whether whoever asks is refused, whatever the booking.
         probe: Whether the claim went through a circuit that was not closed, to find out.
         retry_after: With ``LIMITED``: how long to leave the destination alone.
     """
@@ -64,6 +67,7 @@ class Observation:
     delivery: DeliveryId
     evidence: Evidence
     code: str | None = None
+    sure: bool = False
     probe: bool = False
     retry_after: timedelta = timedelta(0)
 
@@ -148,20 +152,27 @@ def _while_closed(circuit: Circuit, seen: Observation, *, limit: int, now: datet
         case Evidence.ANSWERED:
             return CLOSED
         case Evidence.MISCONFIGURED:
-            return opened(CLOSED, cause=Cause.MISCONFIGURED, code=seen.code, now=now)
+            counted = _counted(circuit, seen)
+            if seen.sure or counted.several:
+                return opened(CLOSED, cause=Cause.MISCONFIGURED, code=seen.code, now=now)
+            return counted
         case Evidence.OUTAGE:
-            row = circuit.row if circuit.row is not None else seen.delivery
-            counted = replace(
-                circuit,
-                failures=circuit.failures + 1,
-                row=row,
-                several=circuit.several or row != seen.delivery,
-            )
+            counted = _counted(circuit, seen)
             if counted.failures >= limit and counted.several:
                 return opened(CLOSED, cause=Cause.OUTAGE, code=seen.code, now=now)
             return counted
         case Evidence.LIMITED | Evidence.NONE:
             return circuit
+
+
+def _counted(circuit: Circuit, seen: Observation) -> Circuit:
+    row = circuit.row if circuit.row is not None else seen.delivery
+    return replace(
+        circuit,
+        failures=circuit.failures + 1,
+        row=row,
+        several=circuit.several or row != seen.delivery,
+    )
 
 
 def _after_probe(circuit: Circuit, seen: Observation, *, owner: WorkerId, now: datetime) -> Circuit:
@@ -175,5 +186,11 @@ def _after_probe(circuit: Circuit, seen: Observation, *, owner: WorkerId, now: d
         case Evidence.MISCONFIGURED:
             return opened(circuit, cause=Cause.MISCONFIGURED, code=seen.code, now=now)
         case _:
-            # nothing was found out, so the next row may be tried at once
-            return replace(circuit, state=State.OPEN, until=now, probe_owner=None, probe_until=None)
+            # nothing was found out: the next row may be tried soon
+            return replace(
+                circuit,
+                state=State.OPEN,
+                until=now + NEXT_ROW,
+                probe_owner=None,
+                probe_until=None,
+            )

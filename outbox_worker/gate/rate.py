@@ -50,11 +50,13 @@ class Taken:
         granted: Calls that may be made now; 0, or at least what was asked for at least.
         usage: With them counted.
         wait: With 0: how long until ``least`` calls are free, if nobody else takes them.
+        at: When they were taken; aware UTC.
     """
 
     granted: int
     usage: Usage
     wait: timedelta
+    at: datetime
 
 
 def take(usage: Usage, windows: Sequence[Window], *, now: datetime, want: int, least: int) -> Taken:
@@ -72,20 +74,41 @@ def take(usage: Usage, windows: Sequence[Window], *, now: datetime, want: int, l
     free = min((window.limit - _sum(live[window.key]) for window in windows), default=want)
     if free < least:
         wait = max(_until_free(live[window.key], window, least, at) for window in windows)
-        return Taken(granted=0, usage=live, wait=timedelta(seconds=wait))
+        return Taken(granted=0, usage=live, wait=timedelta(seconds=wait), at=now)
     granted = min(want, free)
-    return Taken(granted=granted, usage=_counted(live, windows, granted, at), wait=timedelta(0))
+    return Taken(
+        granted=granted, usage=_counted(live, windows, granted, at), wait=timedelta(0), at=now
+    )
 
 
-def give_back(usage: Usage, count: int) -> Usage:
-    """Forget ``count`` calls that were taken lately and not made, the newest first."""
-    return {key: _without(slots, count) for key, slots in usage.items()}
+def give_back(usage: Usage, windows: Sequence[Window], *, count: int, taken_at: datetime) -> Usage:
+    """Forget calls that were taken and not made.
+
+    Only those of the slot in which they were taken: what stands in others are calls that somebody
+    has made, or still may.
+
+    Args:
+        usage: Calls so far.
+        windows: The limits.
+        count: How many, at most.
+        taken_at: `Taken.at` of the last take; aware UTC.
+    """
+    at = taken_at.timestamp()
+    slots_of = {window.key: int(at // window.slot) for window in windows}
+    return {
+        key: [
+            (slot, left)
+            for slot, calls in slots
+            if (left := calls - count if slot == slots_of.get(key) else calls) > 0
+        ]
+        for key, slots in usage.items()
+    }
 
 
 def _live(slots: Sequence[tuple[int, int]], window: Window, at: float) -> Sequence[tuple[int, int]]:
     current = int(at // window.slot)
-    # a clock that was set back leaves slots of the future behind: they count, but not for ever
-    return [(s, n) for s, n in slots if current - SLOTS <= s <= current + SLOTS]
+    # a clock that was set back leaves slots of the future behind, which would never free a call
+    return [(s, n) for s, n in slots if current - SLOTS <= s <= current + 1]
 
 
 def _sum(slots: Sequence[tuple[int, int]]) -> int:
@@ -117,13 +140,3 @@ def _counted(
         slots[current] = slots.get(current, 0) + count
         counted[window.key] = sorted(slots.items())
     return counted
-
-
-def _without(slots: Sequence[tuple[int, int]], count: int) -> Sequence[tuple[int, int]]:
-    kept: list[tuple[int, int]] = []
-    for slot, used in reversed(slots):
-        left = max(used - count, 0)
-        count -= used - left
-        if left:
-            kept.append((slot, left))
-    return kept[::-1]

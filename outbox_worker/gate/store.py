@@ -11,6 +11,7 @@ from outbox_worker.database import Connection, Row
 from outbox_worker.errors import DecodeError
 from outbox_worker.gate import rate
 from outbox_worker.gate.circuit import Cause, Circuit, State
+from outbox_worker.gate.hold import Hold
 from outbox_worker.gate.rate import Taken, Usage, Window
 from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
 from outbox_worker.sql import query
@@ -36,7 +37,7 @@ class Gate:
 
     Args:
         pause: None: not paused, or the pause is over.
-        held_until: The destination asked to be left alone until then; None, or past: it did not.
+        hold: The rest that the destination asked for.
         usage: Calls of all workers lately.
         now: The database's clock when it was read, aware UTC.
     """
@@ -44,14 +45,14 @@ class Gate:
     destination: Destination
     pause: Pause | None
     circuit: Circuit
-    held_until: datetime | None
+    hold: Hold
     usage: Usage
     now: datetime
 
     @property
     def held(self) -> bool:
         """Whether the destination asked to be left alone, and the time is not over."""
-        return self.held_until is not None and self.held_until > self.now
+        return self.hold.until is not None and self.hold.until > self.now
 
     @property
     def open(self) -> bool:
@@ -86,17 +87,17 @@ async def write_circuit(
     conn: Connection,
     destination: Destination,
     circuit: Circuit,
+    hold: Hold,
     *,
-    held_until: datetime | None = None,
     redrive_before: datetime | None = None,
 ) -> None:
-    """Record a circuit.
+    """Record what was learnt about a destination.
 
     Args:
         conn: Inside the transaction that has locked the gate.
         destination: Whose.
         circuit: As it is now.
-        held_until: Leave the destination alone until then; never moved back by this.
+        hold: The rest that it asked for.
         redrive_before: Try rows again that were given up before that.
     """
     await conn.execute(
@@ -114,7 +115,8 @@ async def write_circuit(
             "opened_at": circuit.opened_at,
             "probe_owner": circuit.probe_owner,
             "probe_until": circuit.probe_until,
-            "held_until": held_until,
+            "held_until": hold.until,
+            "held_since": hold.since,
             "redrive_before": redrive_before,
         },
     )
@@ -137,15 +139,29 @@ async def take_calls(
     return taken
 
 
-async def give_back_calls(conn: Connection, destination: Destination, count: int) -> None:
-    """Return calls that were taken and not made. A transaction of its own."""
+async def give_back_calls(
+    conn: Connection,
+    destination: Destination,
+    windows: Sequence[Window],
+    *,
+    count: int,
+    taken_at: datetime,
+) -> None:
+    """Return calls that were taken and not made; see `rate.give_back`. A transaction of its own."""
     async with conn.transaction():
         gate = await lock(conn, destination)
-        await _write_usage(conn, destination, rate.give_back(gate.usage, count))
+        await _write_usage(
+            conn, destination, rate.give_back(gate.usage, windows, count=count, taken_at=taken_at)
+        )
 
 
 async def take_probe(
-    conn: Connection, destination: Destination, *, owner: WorkerId, lease: timedelta
+    conn: Connection,
+    destination: Destination,
+    *,
+    owner: WorkerId,
+    lease: timedelta,
+    quiet: timedelta,
 ) -> DeliveryId | None:
     """Become the one who probes, if it is time to and there is a row to probe with.
 
@@ -154,16 +170,24 @@ async def take_probe(
         destination: Whose circuit is not closed.
         owner: Who probes.
         lease: How long the others wait for the result.
+        quiet: A row whose write is unknown is no probe for so long: it would send nothing.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: Somebody else holds the gate.
 
     Returns:
         The row to probe with, not claimed yet. None: somebody else probes, or it is too early.
     """
-    values = {"destination": destination, "owner": owner, "lease": lease}
-    cursor = await conn.execute(query("gate_take_probe"), values)
-    if await cursor.fetchone() is None:
-        return None
-    cursor = await conn.execute(query("gate_probe_row"), {"destination": destination})
-    row = await cursor.fetchone()
+    values = {"destination": destination, "owner": owner, "lease": lease, "quiet": quiet}
+    async with conn.transaction():
+        await conn.execute(query("gate_begin"))
+        cursor = await conn.execute(query("gate_take_probe"), values)
+        if await cursor.fetchone() is None:
+            return None
+        cursor = await conn.execute(
+            query("gate_probe_row"), {"destination": destination, "quiet": quiet}
+        )
+        row = await cursor.fetchone()
     return None if row is None or row["id"] is None else DeliveryId(row["id"])
 
 
@@ -177,10 +201,12 @@ async def allow_probe(
         destination: Whose circuit.
         cause: Only if it is open for this cause; None: whatever the cause.
     """
-    cursor = await conn.execute(
-        query("gate_allow_probe"), {"destination": destination, "cause": cause}
-    )
-    return await cursor.fetchone() is not None
+    async with conn.transaction():
+        await conn.execute(query("gate_begin"))
+        cursor = await conn.execute(
+            query("gate_allow_probe"), {"destination": destination, "cause": cause}
+        )
+        return await cursor.fetchone() is not None
 
 
 async def pause(
@@ -214,7 +240,11 @@ async def redrive(
     )
     rows = tuple(DeliveryId(row["id"]) for row in await cursor.fetchall())
     if len(rows) < limit:
-        await conn.execute(query("gate_redriven"), {"destination": destination, "before": before})
+        async with conn.transaction():
+            await conn.execute(query("gate_begin"))
+            await conn.execute(
+                query("gate_redriven"), {"destination": destination, "before": before}
+            )
     return rows
 
 
@@ -260,7 +290,7 @@ def _gate(row: Row) -> Gate:
             probe_owner=None if row["probe_owner"] is None else WorkerId(row["probe_owner"]),
             probe_until=row["probe_until"],
         ),
-        held_until=row["held_until"],
+        hold=Hold(since=row["held_since"], until=row["held_until"]),
         usage=row["rate_tokens"],
         now=row["now"],
     )

@@ -38,6 +38,9 @@ from outbox_worker.pms.port import (
 #: A person is told when a write of unknown outcome stays unknown for longer.
 _DOUBT_PATIENCE = timedelta(minutes=15)
 
+#: Statuses that refuse whoever asks, whatever the booking.
+_REFUSED_KEY = frozenset({401, 403})
+
 #: Statuses from here on are the fault of the PMS.
 _SERVER_ERROR = 500
 
@@ -246,14 +249,19 @@ def abandoned(job: Job) -> Result:
 
 
 def _misconfigured(job: Job, answer: Misconfigured) -> Result:
+    everybodys = answer.http_status in _REFUSED_KEY
     wait = Wait(
-        # the gate holds it; behind the others, so that another row is the next probe
-        due_in=timedelta(0),
+        # Behind the others where the gate holds them all, so that another row is the next probe. An
+        # address may be wrong for this booking alone: then the others go on, and it comes back.
+        due_in=timedelta(0) if everybodys else RECHECK,
         record=AttemptOutcome.MISCONFIGURED,
         code=answer.code,
         message=answer.message,
         http_status=answer.http_status,
     )
+    result = Result(outcome=wait, booking_id=job.booking.id)
+    if job.claim.probe:
+        return result  # told when the gate was shut; the rows behind it are not told one by one
     alert = NewAlert(
         kind=AlertKind.MISCONFIGURED,
         fingerprint=f"{job.claim.destination}:{answer.code}",
@@ -261,7 +269,7 @@ def _misconfigured(job: Job, answer: Misconfigured) -> Result:
     )
     # Named, so that its own success alone is the end of it: other calls may work all the while.
     effect = AlertRaised(alert=alert, only_if_given_up=False, names_delivery=True)
-    return Result(outcome=wait, booking_id=job.booking.id, effects=(effect,))
+    return replace(result, effects=(effect,))
 
 
 def _incident(kind: AlertKind, claim: Claim, *, code: str, pms: PmsName) -> AlertRaised:

@@ -112,7 +112,7 @@ def _listed(
     elif openness in {Openness.CIRCUIT_OPEN, Openness.PROBING}:
         since, until = gate.circuit.opened_at, gate.circuit.until
     elif openness is Openness.LIMITED:
-        until = gate.held_until
+        until = gate.hold.until
     return ListedDestination(
         destination=gate.destination,
         openness=openness,

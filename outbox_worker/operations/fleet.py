@@ -123,7 +123,7 @@ def reason(gate: Gate) -> str:
         if circuit.cause is Cause.MISCONFIGURED:
             return f"our key or address is refused{code}; {_next_probe(gate)}"
         return f"its last calls all failed{code}; {_next_probe(gate)}"
-    return f"it asked to be left alone until {gate.held_until:%H:%M:%S} UTC"
+    return f"it asked to be left alone until {gate.hold.until:%H:%M:%S} UTC"
 
 
 def _next_probe(gate: Gate) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 
 from outbox_worker.bookings import store as booking_store
 from outbox_worker.bookings.booking import Booking, BookingStatus
@@ -101,7 +102,7 @@ async def link(
 ) -> Linked:
     """Put a reservation on record as the booking's, and ask that the booking's state is written.
 
-    A doubt ends with it; where an unknown write may still land, the worker waits for that first.
+    A doubt ends with it; while an unknown write may still land, it is refused.
 
     Args:
         conn: In autocommit mode; no transaction is open while the PMS is asked.
@@ -120,11 +121,12 @@ async def link(
     previous = live_reservation(known)
     found = await outbox_store.find(conn, destination=Destination.GUESTLY, key=str(booking.id))
     row = None if found is None else await outbox_store.read(conn, found)
-    _refuse(booking, row, reservation_id, previous)
+    _refuse(booking, row, reservation_id, previous, quiet=quiet)
     await _refuse_anothers(conn, booking, reservation_id, view, reference=None)
     verified = _Verified()
     if pms is not None:
-        verified = await _verify(pms, booking, known, reservation_id, view)
+        doubtful = row is not None and row.snapshot.uncertain_at is not None
+        verified = await _verify(pms, booking, known, reservation_id, view, doubtful=doubtful)
         await _refuse_anothers(conn, booking, reservation_id, view, reference=verified.reference)
     wish = _Wish(
         booking=booking,
@@ -174,7 +176,12 @@ async def _record(conn: Connection, wish: _Wish) -> _Asked:
 
 
 def _refuse(
-    booking: Booking, row: DeliveryRow | None, reservation_id: str, previous: str | None
+    booking: Booking,
+    row: DeliveryRow | None,
+    reservation_id: str,
+    previous: str | None,
+    *,
+    quiet: timedelta,
 ) -> None:
     """Refuse what makes no sense before anybody is asked."""
     if row is None and booking.status is BookingStatus.PENDING:
@@ -185,11 +192,23 @@ def _refuse(
     at = None if row is None else row.snapshot
     if row is not None and at is not None and at.lease_until and at.lease_until > row.now:
         raise _in_flight()
+    if row is not None and (rest := _unknown_for(row, quiet)) > timedelta(0):
+        # a create that lands after this would be a second reservation that nobody looks for
+        raise RefusedError(
+            "an earlier call may still take effect in Guestly: nothing was changed",
+            hint=f"Try again in {ceil(rest.total_seconds())} s.",
+        )
     clear = at is None or (
         at.uncertain_at is None and at.failed_at is None and at.discarded_at is None
     )
     if clear and previous == reservation_id:
         raise RefusedError("that reservation is on record for it already: nothing was changed")
+
+
+def _unknown_for(row: DeliveryRow, quiet: timedelta) -> timedelta:
+    """How long a write of unknown outcome may still land; a lost owner's until its lease ended."""
+    times = [at for at in (row.snapshot.uncertain_at, row.snapshot.lease_until) if at is not None]
+    return max(times) + quiet - row.now if times else timedelta(0)
 
 
 def _in_flight() -> RefusedError:
@@ -226,7 +245,13 @@ async def _refuse_anothers(
 
 
 async def _verify(
-    pms: Pms, booking: Booking, known: SyncView, reservation_id: str, view: PmsView
+    pms: Pms,
+    booking: Booking,
+    known: SyncView,
+    reservation_id: str,
+    view: PmsView,
+    *,
+    doubtful: bool,
 ) -> _Verified:
     held = await ask_pms.by_id(pms, reservation_id)
     if held is None:
@@ -244,6 +269,12 @@ async def _verify(
             hint="Correct listing and dates there first, or add --unverified if you are sure.",
         )
     hits = await ask_pms.under_reference(pms, booking.reference)
+    if doubtful and (found := _others(hits, reservation_id)):
+        raise RefusedError(
+            f"Guestly also holds {', '.join(found)} under this booking's reference, which may be"
+            " what an earlier call created: nothing was changed",
+            hint="Link that one, or cancel it in Guestly first.",
+        )
     # what is cancelled here and there needs no call
     done = wanted.cancelled and held.status == ReservationStatus.CANCELED
     return _Verified(

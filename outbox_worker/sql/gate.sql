@@ -17,7 +17,7 @@ update outbox.destination set
   circuit_until = %(until)s::timestamptz, circuit_cause = %(cause)s::text, circuit_code = %(code)s::text, circuit_opened_at = %(opened_at)s::timestamptz,
   probe_owner = %(probe_owner)s::text, probe_until = %(probe_until)s::timestamptz,
   auth_failed_at = case when %(cause)s::text = 'misconfigured' then coalesce(auth_failed_at, now()) end,
-  held_until = greatest(held_until, %(held_until)s::timestamptz),
+  held_until = %(held_until)s::timestamptz, held_since = %(held_since)s::timestamptz,
   redrive_before = coalesce(%(redrive_before)s::timestamptz, redrive_before),
   updated_at = now()
 where destination = %(destination)s
@@ -35,7 +35,8 @@ where g.destination = %(destination)s and (g.paused_at is null or g.paused_until
     (select d.id from outbox.delivery d
      where d.destination = %(destination)s and d.due_at <= now() and (d.owner is null or d.lease_until <= now()) order by d.due_at limit 1),
     (select d.id from outbox.delivery d
-     where d.destination = %(destination)s and d.due_at > now() and d.failed_at is not null and d.owner is null order by d.due_at limit 1)) is not null
+     where d.destination = %(destination)s and d.due_at > now() and d.failed_at is not null and d.owner is null
+       and (d.uncertain_at is null or d.uncertain_at + %(quiet)s::interval <= now()) order by d.due_at limit 1)) is not null
 returning g.destination
 
 -- name: gate_probe_row
@@ -44,7 +45,8 @@ select coalesce(
   (select d.id from outbox.delivery d
    where d.destination = %(destination)s and d.due_at <= now() and (d.owner is null or d.lease_until <= now()) order by d.due_at limit 1),
   (select d.id from outbox.delivery d
-   where d.destination = %(destination)s and d.due_at > now() and d.failed_at is not null and d.owner is null order by d.due_at limit 1)) as id
+   where d.destination = %(destination)s and d.due_at > now() and d.failed_at is not null and d.owner is null
+       and (d.uncertain_at is null or d.uncertain_at + %(quiet)s::interval <= now()) order by d.due_at limit 1)) as id
 
 -- name: gate_allow_probe
 update outbox.destination set circuit_until = now(), updated_at = now()
@@ -60,7 +62,7 @@ returning *, now() as now
 
 -- name: gate_resume
 update outbox.destination set
-  paused_at = null, paused_until = null, paused_by = null, pause_reason = null, held_until = null,
+  paused_at = null, paused_until = null, paused_by = null, pause_reason = null, held_until = null, held_since = null,
   circuit_until = case when circuit = 'open' then least(circuit_until, now()) else circuit_until end, updated_at = now()
 where destination = %(destination)s
 returning *, now() as now

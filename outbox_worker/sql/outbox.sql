@@ -13,11 +13,14 @@ select pg_notify('outbox', '')
 -- name: claim
 -- The sub-select under ANY keeps the index under generic plans, where UPDATE ... FROM flips to a
 -- sequential scan. Old values come from the locking CTE: RETURNING would show the new ones.
+-- A claim must outlive a crash of the server: lost, its row would look free and certain while its call is under way.
 -- Of a destination whose gate is shut no row is looked at, however many are due.
-with gate as materialized (
+with durable as materialized (
+  select set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on' else current_setting('synchronous_commit') end, true)),
+gate as materialized (
   select w.destination, w.n, w.max_attempts, coalesce(g.circuit, 'closed') as circuit, g.circuit_until, g.probe_until, g.circuit_failures,
-         g.redrive_before, g.held_until, g.paused_at is not null and (g.paused_until is null or g.paused_until > now()) as paused
-  from unnest(%(destinations)s::text[], %(limits)s::int[], %(max_attempts)s::int[]) as w (destination, n, max_attempts)
+         g.redrive_before, g.held_until, g.held_since, g.paused_at is not null and (g.paused_until is null or g.paused_until > now()) as paused
+  from durable cross join unnest(%(destinations)s::text[], %(limits)s::int[], %(max_attempts)s::int[]) as w (destination, n, max_attempts)
     left join outbox.destination g on g.destination = w.destination),
 want as materialized (
   select destination, n, max_attempts from gate where circuit = 'closed' and not paused and (held_until is null or held_until <= now())),
@@ -48,7 +51,7 @@ taken as (
   where d.id = any (array(select id from c))
   returning d.id, d.destination, d.key, d.requested as version, d.fence, d.attempts, d.round, d.failed_at, d.uncertain_at,
             d.delivered_at, d.requested_at, clock_timestamp() as seen_at, (select c.owner from c where c.id = d.id) as lost_owner)
-select g.destination as gate, w.destination is not null as open, g.redrive_before, coalesce(g.circuit_failures, 0) > 0 as suspect,
+select g.destination as gate, w.destination is not null as open, g.redrive_before, coalesce(g.circuit_failures, 0) > 0 or g.held_since is not null as suspect,
        w.destination is null and not g.paused and (g.held_until is null or g.held_until <= now())
          and (g.circuit = 'open' and g.circuit_until <= now() or g.circuit = 'half_open' and g.probe_until <= now()) as probe_due,
        -- With no slot to fill: whether there is something to fill one with. "exists" alone may be planned as a sequential scan.
@@ -59,12 +62,14 @@ from gate g left join want w on w.destination = g.destination left join taken t 
 
 -- name: claim_one
 -- The same for one row by id: somebody waits for this booking, or it probes whether its destination works again.
-with c as materialized (
+with durable as materialized (
+  select set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on' else current_setting('synchronous_commit') end, true)),
+c as materialized (
   select d.id, d.owner, d.fence, d.round, d.attempts, d.claimed_at, d.lease_until
-  from outbox.delivery d
+  from durable cross join outbox.delivery d
   where d.id = %(id)s and (d.due_at <= now() or %(probe)s and d.failed_at is not null and d.due_at is not null)
     and (d.owner is null or d.lease_until <= now())
-  for no key update skip locked),
+  for no key update of d skip locked),
 lost as (
   insert into outbox.attempt (delivery_id, fence, round, number, worker, started_at, finished_at, outcome, error_code)
   select id, fence, round, attempts, owner, claimed_at, lease_until, 'lost', 'worker_lost' from c where owner is not null)

@@ -10,12 +10,10 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from outbox_worker.alerts import store as alerts
-from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind, NewAlert
 from outbox_worker.database import Connection, translated
-from outbox_worker.errors import DatabaseBusyError
+from outbox_worker.errors import DatabaseBusyError, DatabaseUnreachableError, OutboxError
 from outbox_worker.events import Event
 from outbox_worker.gate import circuit as breaker
 from outbox_worker.gate import store
@@ -25,16 +23,17 @@ from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
 from outbox_worker.outbox.outcome import AttemptOutcome, Park, Retry, Wait
 from outbox_worker.outbox.store import Look
 from outbox_worker.telemetry import logger
+from outbox_worker.worker import alarm
 from outbox_worker.worker.execute import Finished
 
 #: Calls that nobody needed for so long are given back.
 _KEEP_CALLS = timedelta(seconds=1)
-#: A destination that asks to be left alone is believed up to here.
-_LONGEST_HOLD = timedelta(hours=1)
 #: How soon a gate is asked again that somebody else holds.
 _BUSY = timedelta(milliseconds=100)
-#: Outages from here on are told: at the second failed probe, so that a hiccup wakes nobody.
-_TOLD_FROM = 2
+
+
+#: Statuses that refuse whoever asks, whatever the booking.
+_REFUSED_KEY = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +44,14 @@ class GateRules:
         circuit_failures: Unanswered calls in a row that open its circuit.
         windows: Limits of all workers' calls together; empty: none.
         calls_per_claim: Most calls that one claim makes.
-        name: What people call the destination.
+        quiet: A row whose write is unknown sends nothing for so long, so it is no probe.
+        name: The PMS as settings name it.
     """
 
     circuit_failures: int
     windows: tuple[Window, ...]
     calls_per_claim: int
+    quiet: timedelta
     name: str
 
 
@@ -72,7 +73,8 @@ class Gatekeeper:
         self._seen: list[tuple[Destination, Observation]] = []
         self._suspect: set[Destination] = set()
         self._calls = dict.fromkeys(rules, 0)
-        self._taken_at = dict.fromkeys(rules, 0.0)
+        #: When calls were last taken, on our clock and on the database's.
+        self._taken_at: dict[Destination, tuple[float, datetime]] = {}
         self._not_before = dict.fromkeys(rules, 0.0)
         self._started = False
 
@@ -91,10 +93,10 @@ class Gatekeeper:
         """Once: new settings may be right where the old ones were wrong."""
         if self._started:
             return
-        with translated():
+        with contextlib.suppress(DatabaseBusyError), translated():
             for destination in self._rules:
                 await store.allow_probe(conn, destination, cause=Cause.MISCONFIGURED)
-        self._started = True
+            self._started = True
 
     def waits(self, destination: Destination) -> float:
         """Seconds until the common limit may have calls for us again; 0: it may have them now."""
@@ -131,7 +133,8 @@ class Gatekeeper:
             return False
         now = time.monotonic()
         self._calls[destination] += taken.granted
-        self._taken_at[destination] = now
+        if taken.granted:
+            self._taken_at[destination] = (now, taken.at)
         self._not_before[destination] = now + taken.wait.total_seconds()
         return taken.granted > 0
 
@@ -139,15 +142,25 @@ class Gatekeeper:
         """Become the fleet's one prober of a destination; the row to probe with, or None."""
         if destination not in self._rules:
             return None
-        with translated():
-            row = await store.take_probe(conn, destination, owner=self._owner, lease=self._lease)
+        try:
+            with translated():
+                row = await store.take_probe(
+                    conn,
+                    destination,
+                    owner=self._owner,
+                    lease=self._lease,
+                    quiet=self._rules[destination].quiet,
+                )
+        except DatabaseBusyError:
+            return None
         if row is not None and not await self.allow(conn, destination):
             self.not_probed(destination, row)
             return None
         if row is not None:
             logger().info(
                 Event.CIRCUIT_PROBED,
-                message=f"{self._rules[destination].name}: one call to see whether it works again",
+                message=f"{self._rules[destination].name.title()}: one call to see whether"
+                " it works again",
                 destination=destination,
                 delivery_id=row,
             )
@@ -165,8 +178,13 @@ class Gatekeeper:
         """Make some rows due that an outage gave up, now that it is over; whether any were."""
         if look.redrive_before is None or destination not in self._rules:
             return False
-        with translated():
-            rows = await store.redrive(conn, destination, before=look.redrive_before, limit=limit)
+        try:
+            with translated():
+                rows = await store.redrive(
+                    conn, destination, before=look.redrive_before, limit=limit
+                )
+        except DatabaseBusyError:
+            return False
         if rows:
             logger().info(
                 Event.DELIVERY_REDRIVEN,
@@ -213,17 +231,38 @@ class Gatekeeper:
         """
         news = False
         for destination, rules in self._rules.items():
-            with contextlib.suppress(DatabaseBusyError):  # somebody holds the gate: next time
+            try:
                 news |= await self._tell(conn, destination, rules)
+            except DatabaseUnreachableError:
+                raise
+            except DatabaseBusyError:
+                pass  # somebody holds the gate: next time
+            except OutboxError as error:
+                # A gate that cannot be written protects nobody; results are recorded all the same.
+                self._forget(destination)
+                logger().error(
+                    Event.GATE_FAILED,
+                    message=f"the gate of {destination} could not be written: {error}",
+                    destination=destination,
+                    hint=error.hint,
+                )
         return news
 
+    def _forget(self, destination: Destination) -> None:
+        self._seen = [item for item in self._seen if item[0] is not destination]
+        if destination in self._calls:
+            self._calls[destination] = 0
+
     async def _tell(self, conn: Connection, destination: Destination, rules: GateRules) -> bool:
-        seen = [each for name, each in self._seen if name is destination]
+        told = [item for item in self._seen if item[0] is destination]
+        seen = [each for _, each in told]
         news = False
         if seen and not self._trivial(destination, seen):
             news = await self._record(conn, destination, rules, seen)
-        self._seen = [item for item in self._seen if item[0] is not destination]
-        await self._return_calls(conn, destination)
+        # calls end while this waits for Postgres: what they say is told next time
+        done = {id(item) for item in told}
+        self._seen = [item for item in self._seen if id(item) not in done]
+        await self._return_calls(conn, destination, rules)
         return news
 
     def _trivial(self, destination: Destination, seen: Sequence[Observation]) -> bool:
@@ -249,73 +288,55 @@ class Gatekeeper:
                     owner=self._owner,
                     now=gate.now,
                 )
-                holds = [
-                    min(each.retry_after, _LONGEST_HOLD)
-                    for each in seen
-                    if each.evidence is Evidence.LIMITED
-                ]
+                hold = gate.hold.after(seen, now=gate.now)
                 closed = after.state is State.CLOSED and gate.circuit.state is not State.CLOSED
-                if after != gate.circuit or holds:
+                if after != gate.circuit or hold != gate.hold:
                     await store.write_circuit(
                         conn,
                         destination,
                         after,
-                        held_until=gate.now + max(holds) if holds else None,
+                        hold,
                         redrive_before=gate.now if closed else None,
                     )
-                told = await self._alert(conn, destination, rules, gate.circuit, after)
-        if after.failures:
+                told = await alarm.tell(
+                    conn,
+                    destination,
+                    rules.name,
+                    alarm.Turn(before=gate.circuit, after=after, was=gate.hold, hold=hold),
+                )
+        if after.failures or hold.since is not None:
             self._suspect.add(destination)
-        _say(rules.name, destination, gate.circuit, after)
+        _say(rules.name.title(), destination, gate.circuit, after)
         return told or closed
 
-    async def _alert(
-        self,
-        conn: Connection,
-        destination: Destination,
-        rules: GateRules,
-        before: Circuit,
-        after: Circuit,
-    ) -> bool:
-        """Tell a person of an outage, and of its end; wrong settings are told by the rows."""
-        fingerprint = str(destination)
-        if after.cause is Cause.OUTAGE and before != after and after.opens >= _TOLD_FROM:
-            alert = NewAlert(
-                kind=AlertKind.CIRCUIT_OPEN,
-                fingerprint=fingerprint,
-                facts={"code": after.code or "", "pms": rules.name},
-            )
-            await alerts.raise_alert(conn, alert, channels=ALERT_CHANNELS)
-            return True
-        if after.state is State.CLOSED and before.cause is Cause.OUTAGE:
-            return bool(
-                await alerts.resolve(
-                    conn, AlertKind.CIRCUIT_OPEN, fingerprint, channels=ALERT_CHANNELS
-                )
-            )
-        return False
-
-    async def _return_calls(self, conn: Connection, destination: Destination) -> None:
+    async def _return_calls(
+        self, conn: Connection, destination: Destination, rules: GateRules
+    ) -> None:
         left = self._calls[destination]
-        fresh = time.monotonic() - self._taken_at[destination] < _KEEP_CALLS.total_seconds()
-        if left <= 0 or fresh:
+        if left <= 0 or destination not in self._taken_at:
+            return
+        taken, taken_at = self._taken_at[destination]
+        if time.monotonic() - taken < _KEEP_CALLS.total_seconds():
             return
         with translated():
-            await store.give_back_calls(conn, destination, left)
-        self._calls[destination] = 0
+            await store.give_back_calls(
+                conn, destination, rules.windows, count=left, taken_at=taken_at
+            )
+        self._calls[destination] -= left
 
 
 def observed(finished: Finished, *, probe: bool) -> Observation:
     """What a finished claim says about its destination."""
     outcome = finished.result.outcome
-    evidence, code, retry_after = Evidence.NONE, None, timedelta(0)
+    evidence, code, retry_after, sure = Evidence.NONE, None, timedelta(0), False
     match outcome:
         case Retry(outage=True):
             evidence, code = Evidence.OUTAGE, outcome.code
-        case Retry(http_status=None):
-            pass  # our own fault, or nobody knows
+        case Retry(http_status=None) | Wait(record=AttemptOutcome.WAITING):
+            pass  # our own fault, or a look-up that says nothing about writes
         case Wait(record=AttemptOutcome.MISCONFIGURED):
             evidence, code = Evidence.MISCONFIGURED, outcome.code
+            sure = outcome.http_status in _REFUSED_KEY
         case Wait(record=AttemptOutcome.RATE_LIMITED):
             evidence, retry_after = Evidence.LIMITED, outcome.due_in or timedelta(0)
         case Park(http_status=None):
@@ -326,6 +347,7 @@ def observed(finished: Finished, *, probe: bool) -> Observation:
         delivery=finished.claim.id,
         evidence=evidence,
         code=code,
+        sure=sure,
         probe=probe,
         retry_after=retry_after,
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
 from outbox_worker.database import Connection, translated
-from outbox_worker.errors import NotFoundError
+from outbox_worker.errors import DatabaseError, NotFoundError
 from outbox_worker.gate.circuit import Evidence
 from outbox_worker.handlers.protocol import Handler
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import DeliveryId
 from outbox_worker.outbox.store import DeliveryRow
 from outbox_worker.worker import report
-from outbox_worker.worker.execute import Finished, execute
+from outbox_worker.worker.execute import Finished, execute, given_back
 from outbox_worker.worker.gatekeeper import Gatekeeper, observed
 from outbox_worker.worker.lease import Lease, boot_time
 from outbox_worker.worker.settle import settle
@@ -96,13 +97,19 @@ async def _attempt(
     if claim is None:
         return None
     gatekeeper.reserve(claim.destination, 1)
-    with translated():
-        states = await handler.load(conn, [claim])
+    try:
+        with translated():
+            states = await handler.load(conn, [claim])
+    except DatabaseError:
+        # claimed but not begun: given back uncharged, if Postgres can be reached at all
+        with contextlib.suppress(DatabaseError):
+            unread = given_back(claim, code="not_read")
+            await settle(conn, [unread], owner=owner, policies={claim.destination: handler.policy})
+        raise
     finished = await execute(
         claim, states[claim.id], handler, Lease(taken_at=taken_at, length=lease)
     )
     gatekeeper.saw(finished, conclusive=True)
-    await gatekeeper.tell(conn)
     pending: tuple[Finished, ...] = (finished,)
     while pending:
         settled = await settle(
@@ -112,6 +119,7 @@ async def _attempt(
         pending = settled.deferred
         if pending:
             await asyncio.sleep(_LOOK_EVERY.total_seconds())
+    await gatekeeper.tell(conn)
     return finished
 
 

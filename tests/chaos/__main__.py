@@ -1,6 +1,6 @@
 """`python -m tests.chaos`: break everything at any moment; nothing may be lost or doubled.
 
-Exit code 1: a rule was broken, or a rare path was never taken.
+Exit code 1: a rule was broken, or a rare path was never taken; 2: it could not be run.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from outbox_worker.errors import OutboxError
+from tests.chaos.calm import BOUND
 from tests.chaos.freeze import Thaw, freeze
-from tests.chaos.run import BOUND, Verdict, run
+from tests.chaos.run import Verdict, run
 from tests.chaos.tally import ALL, COMMON, Tally, duration, summary
 
 _BOOKINGS_A_SEED = 250
@@ -91,10 +93,13 @@ def _report(
 
 def _of_seed(verdict: Verdict) -> list[str]:
     word = "FAILED" if verdict.violations else "ok"
+    last = f", last {verdict.calm.last[0]}" if verdict.calm.last else ""
     head = (
         f"seed {verdict.seed}: {word}, {verdict.bookings} bookings in {verdict.seconds:.0f} s,"
-        f" nothing owed {duration(verdict.drained_in)} after the faults"
-        f" (bound {duration(BOUND)}), harness held up {verdict.lag_s:.2f} s at most"
+        f" every event taken {duration(verdict.calm.taken_in)} after the faults,"
+        f" nothing owed after {duration(verdict.calm.drained_in)}"
+        f" (bound {duration(BOUND)}{last}),"
+        f" harness held up {verdict.lag_s:.2f} s at most"
     )
     lines = [head, *(f"  {violation}" for violation in verdict.violations)]
     lines += [line for story in verdict.traces for line in ("", *story.splitlines())]
@@ -150,4 +155,9 @@ def _say(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except OutboxError as error:
+        # neither Postgres nor a process to be had: nothing was proved, and nothing disproved
+        sys.stderr.write(f"chaos: {error}. {error.hint}\n")
+        raise SystemExit(2) from None

@@ -59,9 +59,15 @@ union all
 select 'outbox.request ' || r.delivery_id, r.reference from outbox.request r where r.reference is not null
 
 -- name: takeovers
--- Seconds from the end of a lost lease to the claim that took over.
+-- Seconds from the end of a lost lease to the claim that took over, where no open circuit kept everybody from claiming.
+with shut as (
+  select k.destination, tstzrange(k.at, lead(k.at) over (partition by k.destination order by k.n)) as during, k.state
+  from chaos.circuit k)
 select extract(epoch from c.at - c.previous_until)::float8 as seconds
-from chaos.claim c where c.previous_owner is not null
+from chaos.claim c join outbox.delivery d on d.id = c.delivery_id
+where c.previous_owner is not null
+  and not exists (select from shut s where s.destination = d.destination and s.state <> 'closed'
+                  and s.during && tstzrange(c.previous_until, greatest(c.previous_until, c.at), '[]'))
 
 -- name: recoveries
 -- Seconds from a booking's first attempt that went wrong to the next one that brought it home.
@@ -94,7 +100,7 @@ select 'paid after cancellation', count(*) from outbox.alert where kind = 'paid_
 union all
 select 'alerts', count(*) from outbox.alert
 union all
-select 'circuits opened', count(*) from outbox.alert where kind = 'circuit_open'
+select 'circuits opened', count(*) from chaos.circuit where state = 'open'
 
 -- name: story_of_booking
 with b as (select id, booking_reference from public.bookings where booking_reference = %(reference)s),

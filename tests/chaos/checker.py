@@ -30,6 +30,7 @@ class Rule(StrEnum):
     OVERLAPPED = "claimed while somebody else's lease was live"
     SILENT = "failed, and nobody was told"
     TOLD_TWICE = "told twice under different Message-IDs"
+    UNSTOPPED = "did not stop cleanly when it was told to"
     LEAKED = "guest data outside of the site and the PMS"
 
 
@@ -60,6 +61,11 @@ def check(history: History) -> tuple[Violation, ...]:
         *_leases(history),
         *_drained(history),
         *_told(history),
+        *(
+            Violation(rule=Rule.UNSTOPPED, detail=f"{name} ended with {code}")
+            for name, code in history.exits.items()
+            if code != 0
+        ),
         *(
             Violation(rule=Rule.LEAKED, detail=f"{leak.canary} in {leak.where}")
             for leak in history.leaks

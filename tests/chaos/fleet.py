@@ -14,12 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from outbox_worker.demo.process import child_environment, dying_with_parent
+from outbox_worker.demo.process import (
+    ProcessError,
+    child_environment,
+    dying_with_parent,
+    last_lines,
+)
 from tests.chaos.points import Trap, told
 from tests.support_source import ROOT
 
 _LOOK_EVERY_S = 0.04
 _STOP_S = 30.0
+#: A supervisor restarts what ends, but not for ever.
+_MOST_ENDS = 5
 
 WORKER = ("-m", "tests.chaos.worker_main")
 RECEIVER = ("-m", "tests.chaos.receiver_main")
@@ -38,7 +45,6 @@ class Member:
         patience: How long it stays stopped when it has stopped itself.
         longest_stop: A process that was stopped for longer is killed, never continued: its first
             byte could be later than the quiet period allows for.
-        restarts: Whether it is started again when it ends.
     """
 
     name: str
@@ -48,11 +54,11 @@ class Member:
     next_traps: Callable[[], tuple[Trap, ...]]
     patience: Callable[[], float]
     longest_stop: float
-    restarts: bool = True
     counts: Counter[str] = field(default_factory=Counter)
     process: subprocess.Popen[bytes] | None = None
     frozen: bool = False
     _watch: asyncio.Task[None] | None = None
+    _ends_in_a_row: int = 0
 
     @property
     def log(self) -> Path:
@@ -69,6 +75,15 @@ class Member:
         """Start it, and see to it that it runs until `stop`."""
         self._spawn()
         self._watch = asyncio.create_task(self._keep_running())
+
+    def check(self) -> None:
+        """Notice that it cannot be kept running.
+
+        Raises:
+            ProcessError: It ended by itself time and again; the message quotes its last lines.
+        """
+        if self._watch is not None and self._watch.done() and not self._watch.cancelled():
+            self._watch.result()
 
     def kill(self) -> None:
         """SIGKILL; its successor is started by the watch."""
@@ -94,8 +109,7 @@ class Member:
         """SIGTERM, and its exit code; None: it had to be killed."""
         if self._watch is not None:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await asyncio.wait({self._watch})
         process = self.process
         if process is None:
             return None
@@ -144,8 +158,10 @@ class Member:
             if code is not None:
                 self.frozen = False
                 self.counts["killed" if code == -signal.SIGKILL else f"exit {code}"] += 1
-                if self.restarts:
-                    self._spawn()
+                self._ends_in_a_row = 0 if code == -signal.SIGKILL else self._ends_in_a_row + 1
+                if self._ends_in_a_row == _MOST_ENDS:
+                    raise ProcessError(f"{self.name} ends by itself: {last_lines(self.log)}")
+                self._spawn()
             elif not self.frozen and _has_stopped(process.pid):
                 self.frozen = True
                 await self._thaw(process.pid, since=time.monotonic(), seconds=self.patience())

@@ -13,16 +13,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from outbox_worker.database import connection
 from tests.chaos import evidence
+from tests.chaos.calm import Calm
 from tests.chaos.checker import Rule, Violation, check
 from tests.chaos.history import History
 from tests.chaos.points import Action, Point, Trap, sprung
-from tests.chaos.run import BOUND, history_of, taken
+from tests.chaos.run import history_of
 from tests.chaos.scenario import Plot, plots
 from tests.chaos.stage import NO_TRAPS, Casting, Stage, stage
 
@@ -108,7 +110,8 @@ async def freeze(*, honoured: bool) -> Thaw:
     try:
         async with stage(casting) as playing:
             idempotency = "honour" if honoured else "ignore"
-            await playing.nemesis.switch(idempotency=idempotency, availability=False)
+            await playing.nemesis.set_up({"idempotency": idempotency, "availability": False})
+            await playing.nemesis.calm()
             history = await _thawed(playing, cast)
             requests = evidence.lines(playing.requests)
     finally:
@@ -133,17 +136,15 @@ async def _thawed(playing: Stage, cast: tuple[Plot, ...]) -> History:
     rescuer.start()
     async with connection(playing.database.url, application_name="chaos look") as conn:
         deadline = time.monotonic() + _PATIENCE_S
-        while (await evidence.owed(conn, taken(playing)))[0]:
+        while (await evidence.owed(conn, playing.taken()))[0]:
             if time.monotonic() > deadline:
                 raise NothingFrozenError("the other worker did not take over")
             await asyncio.sleep(_LOOK_EVERY_S)
     for worker in frozen:
         worker.resume()
     await _until(lambda: _writes(playing) == len(cast) + len(frozen), "the late writes")
-    for worker in playing.workers:
-        await worker.stop()
-    history = await history_of(playing, [], drained_in=None, owed=[])
-    return replace(history, drained_in=BOUND)
+    calm = Calm(taken_in=None, drained_in=timedelta(0), owed=(), last=(), repeated=0)
+    return await history_of(playing, calm, acks=())
 
 
 def _writes(playing: Stage) -> int:

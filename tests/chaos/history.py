@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -140,6 +140,7 @@ class History:
     Args:
         events: Ids of the events in the inbox.
         alerts: Ids of all alerts, open or not.
+        exits: What each process answered to SIGTERM when all was over; None: it did not end.
         drained_in: From the end of the faults until nothing was owed; None: not within ``bound``.
         owed: Keys of what was still owed then.
     """
@@ -155,6 +156,7 @@ class History:
     alerts: frozenset[int]
     mails: Sequence[Mail]
     leaks: Sequence[Leak]
+    exits: Mapping[str, int | None]
     drained_in: timedelta | None
     bound: timedelta
     owed: Sequence[str] = ()

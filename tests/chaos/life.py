@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.scenario import Plot
 from tests.chaos.site import Site
-from tests.chaos.stripe import Stripe
+from tests.chaos.stripe import Stripe, rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,5 +57,5 @@ class Life:
         if self.plot.confirmed_first:
             await self.site.confirmed(self.plot)
         for edit in self.plot.edits:
-            await asyncio.sleep(edit.after)
+            await rest(edit.after, self.stripe.calm)
             await self.site.edit(self.plot, edit)

@@ -41,3 +41,14 @@ begin
 end $$;
 create trigger chaos_gave_up after update on outbox.delivery for each row
   when (old.failed_at is null and new.failed_at is not null) execute function chaos.remember_failure();
+
+create table chaos.circuit (
+  n bigint generated always as identity primary key, destination text not null, state text not null,
+  at timestamptz not null default clock_timestamp());
+create function chaos.remember_circuit() returns trigger language plpgsql as $$
+begin
+  insert into chaos.circuit (destination, state) values (new.destination, new.circuit);
+  return null;
+end $$;
+create trigger chaos_circuit after update on outbox.destination for each row
+  when (old.circuit is distinct from new.circuit) execute function chaos.remember_circuit();

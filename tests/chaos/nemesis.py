@@ -67,6 +67,7 @@ class Nemesis:
     mail: MailApi
     struck: list[Struck] = field(default_factory=list)
     refused_mails: list[Posted] = field(default_factory=list)
+    _switches: Mapping[str, Any] = field(default_factory=dict)
     _aside: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def run(self, tracks: Sequence[Sequence[Fault]], *, began: float) -> None:
@@ -88,9 +89,11 @@ class Nemesis:
         """Wait until the simulator answers."""
         await self._until_told("GET", "state")
 
-    async def switch(self, **switches: Any) -> None:
-        """Standing behaviour of the simulator."""
+    async def set_up(self, switches: Mapping[str, Any]) -> None:
+        """Set the PMS up; from now on every fault strikes it now and then."""
+        self._switches = switches
         await self._until_told("PATCH", "switches", switches)
+        await self._until_told("PUT", "faults", list(rules(Kind.MIXED)))
 
     async def refuse_once(self, reference: str) -> None:
         """Let the PMS refuse one booking once."""
@@ -143,7 +146,7 @@ class Nemesis:
         else:
             await self._tell("PUT", "faults", list(rules(fault.kind)))
             await asyncio.sleep(fault.lasts)
-            await self._tell("PUT", "faults", [])
+            await self._tell("PUT", "faults", list(rules(Kind.MIXED)))
 
     def _side(self, kind: Kind) -> Proxy | None:
         """The proxy that a fault of the network strikes; None: it is none of the network."""
@@ -166,7 +169,8 @@ class Nemesis:
             return
         self.pms.kill()
         await asyncio.sleep(fault.lasts)
-        await self.pms_ready()
+        # a restart forgets everything but what it holds
+        await self.set_up(self._switches)
 
     async def _terminate(self, pick: int) -> str:
         with contextlib.suppress(DatabaseError):

@@ -130,9 +130,9 @@ _LASTS: Mapping[Kind, tuple[float, float]] = {
     Kind.WELL: (1.0, 2.0),
 }
 _PAUSE: Mapping[str, tuple[float, float]] = {
-    "processes": (0.5, 1.5),
-    "network": (0.3, 1.0),
-    "pms": (0.0, 0.2),
+    "processes": (0.7, 1.9),
+    "network": (0.5, 1.6),
+    "pms": (0.2, 1.0),
     # mails are few, and each fault doubles the wait of one
     "mail": (2.0, 5.0),
 }

@@ -22,7 +22,7 @@ from tests.chaos.points import Trap
 from tests.chaos.proxy import proxy
 from tests.chaos.schedule import SETTINGS
 from tests.chaos.site import Site
-from tests.support_mail import MailApi, mail_api
+from tests.support_mail import MailApi, Posted, mail_api
 from tests.support_simulator import API_KEY, LISTINGS
 from tests.support_stripe import SECRET
 
@@ -71,6 +71,11 @@ class Stage:
         """What every process has printed that was ever started."""
         members = (*self.workers, self.receiver, self.pms)
         return [member.log for member in members if member.log.exists()]
+
+    def taken(self) -> list[Posted]:
+        """Mails that may have been taken: all but those that were refused."""
+        refused = {id(mail) for mail in self.nemesis.refused_mails}
+        return [mail for mail in self.mail.posted if id(mail) not in refused]
 
     def start(self) -> None:
         """Start what takes part in the run; the PMS runs already."""

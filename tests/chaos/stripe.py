@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,6 +18,13 @@ _AT_ONCE = 32
 _OK, _REFUSED, _FAILED = 200, 400, 500
 
 
+async def rest(seconds: float, calm: asyncio.Event) -> None:
+    """Wait for so long, or until the faults are over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await calm.wait()
+
+
 class RefusedError(Exception):
     """The receiver refused an event that it has to take: a 4xx to what is signed and whole."""
 
@@ -27,10 +35,12 @@ class Stripe:
 
     Args:
         port: Of the receiver.
+        calm: Set when the faults are over: from then on nobody waits for long.
         counts: Requests by what became of them.
     """
 
     port: int
+    calm: asyncio.Event
     chance: random.Random
     acks: list[Ack] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -62,7 +72,9 @@ class Stripe:
                     return
                 if _REFUSED <= status < _FAILED:
                     raise RefusedError(f"{webhook.event_id} was answered with {status}")
-            await asyncio.sleep(wait * self.chance.uniform(0.5, 1.5))
+            await rest(wait * self.chance.uniform(0.5, 1.5), self.calm)
+            # so that the queue of a whole outage does not keep the receiver from starting
+            await asyncio.sleep(_AGAIN_S)
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
     async def _post(self, body: bytes) -> int:

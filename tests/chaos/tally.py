@@ -178,6 +178,7 @@ ALL = (
     "events that came before their booking",
     "events delivered again until they were taken",
     "paid after cancellation",
+    "circuits opened",
     "rows given up",
     "rows given up and healed",
     "rows repeated by an operator",

@@ -9,6 +9,7 @@ import pytest
 from outbox_worker.database import Connection
 from outbox_worker.gate import store as gates
 from outbox_worker.gate.circuit import CLOSED, Cause, opened
+from outbox_worker.gate.hold import Hold
 from outbox_worker.operations.destinations import (
     ListedDestination,
     Openness,
@@ -75,7 +76,7 @@ async def test_an_open_circuit_says_since_when_and_when_it_is_tried_again(conn: 
     circuit = opened(CLOSED, cause=Cause.OUTAGE, code="http_503", now=(await guestly(conn)).now)
     async with conn.transaction():
         await gates.lock(conn, GUESTLY)
-        await gates.write_circuit(conn, GUESTLY, circuit)
+        await gates.write_circuit(conn, GUESTLY, circuit, Hold())
     await requested(conn)
 
     found = await guestly(conn)

@@ -93,9 +93,7 @@ async def test_a_lease_that_is_over_can_be_claimed_and_the_lost_attempt_is_on_re
 
 async def claim_slowly(conn: Connection) -> Row | None:
     """Claim as worker B, with half a second between the statement's snapshot and its locks."""
-    slow = query("claim").replace(
-        "  from unnest(", "  from (select pg_sleep(0.5) offset 0) as pause cross join unnest("
-    )
+    slow = query("claim").replace("select set_config(", "select pg_sleep(0.5), set_config(")
     assert "pg_sleep" in slow
     wanted = {"destinations": ["inbox"], "limits": [1], "max_attempts": [3]}
     cursor = await conn.execute(slow, {**wanted, "owner": B, "lease": LEASE})

@@ -19,6 +19,7 @@ from tests.support_gate import (
     count,
     gate,
     gated_loop,
+    open_alerts,
     open_circuit,
     owe_bookings,
 )
@@ -265,13 +266,6 @@ async def test_a_wrong_key_rejects_no_booking_and_a_restart_tries_again_at_once(
             return await count(conn, "delivered = requested") == 20
 
         await eventually(sent, "everything sent after the restart")
-
-
-async def open_alerts(conn: Connection) -> list[str]:
-    cursor = await conn.execute(
-        "select kind from outbox.alert where resolved_at is null order by id"
-    )
-    return [row["kind"] for row in await cursor.fetchall()]
 
 
 async def test_an_outage_is_told_at_the_first_failed_probe_once_and_its_end_too(

@@ -104,25 +104,31 @@ async def test_a_doubt_whose_quiet_period_is_over_ends_with_it(
     assert (await row_of(conn, delivery))["uncertain_at"] is None
 
 
-async def test_no_write_leaves_before_an_unknown_one_can_land_no_more(
+async def test_while_an_unknown_write_may_still_land_it_is_refused(
     conn: Connection, pms: Simulator, adapter: Guestly, booking: UUID
 ) -> None:
-    delivery = await in_doubt(conn, booking)
-    before = (await row_of(conn, delivery))["uncertain_at"]
-    held = await in_guestly(conn, pms, booking, checkOut="2027-05-04")
+    await in_doubt(conn, booking)
+    held = await in_guestly(conn, pms, booking)
 
-    done = await linked(conn, adapter, booking, held["_id"])
+    with pytest.raises(RefusedError, match="an earlier call may still take effect") as refused:
+        await linked(conn, adapter, booking, held["_id"])
 
-    assert done.uncertain is True
-    assert (await row_of(conn, delivery))["uncertain_at"] == before
-    writes = len(pms.effects())
-    await sync(conn, booking, handler(adapter, quiet=3600), patience=0.5)
-    assert len(pms.effects()) == writes
-    await conn.execute("update outbox.delivery set due_at = now() where id = %s", [delivery])
-    await sync(conn, booking, handler(adapter, quiet=0))
-    assert (await row_of(conn, delivery))["uncertain_at"] is None
-    [now] = pms.reservations()
-    assert now["checkOut"] == "2027-05-05"
+    assert "Try again in" in refused.value.hint
+    assert await unchanged(conn, booking)
+
+
+async def test_after_a_doubt_what_the_earlier_call_created_is_not_left_behind_unseen(
+    conn: Connection, pms: Simulator, adapter: Guestly, booking: UUID
+) -> None:
+    await in_doubt(conn, booking, since=QUIET)
+    await in_guestly(conn, pms, booking)
+    pms.switch(availability=False)
+    by_hand = await in_guestly(conn, pms, booking, confirmationCode="BY-HAND")
+
+    with pytest.raises(RefusedError, match="also holds"):
+        await linked(conn, adapter, booking, by_hand["_id"])
+
+    assert await unchanged(conn, booking)
 
 
 async def test_a_booking_in_flight_is_refused(
@@ -145,11 +151,15 @@ async def test_a_lost_workers_claim_goes_on_record(
     await conn.execute("select outbox.request_sync(%s, 'stripe')", [booking])
     [claim] = await claim_all(conn, destination=Destination.GUESTLY)
     await end_lease(conn, claim.id)
+    await conn.execute(
+        "update outbox.delivery set lease_until = now() - %s::interval where id = %s",
+        [QUIET, claim.id],
+    )
     held = await in_guestly(conn, pms, booking)
 
     done = await linked(conn, adapter, booking, held["_id"])
 
-    assert done.uncertain is True
+    assert done.uncertain is False
     assert [each["outcome"] for each in await attempts_of(conn, claim.id)] == ["lost"]
     row = await row_of(conn, claim.id)
     assert (row["owner"], row["fence"]) == (None, 0)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -337,6 +338,7 @@ class Life(RuleBasedStateMachine):
         return rows.item(self.bookings[booking], found.raw, changed=changed)
 
 
+@pytest.mark.timeout(240)
 def test_the_protocol_does_what_its_model_says(database_url: str) -> None:
     with asyncio.Runner() as runner:
         conn = runner.run(connect(database_url, application_name="model"))
@@ -347,7 +349,7 @@ def test_the_protocol_does_what_its_model_says(database_url: str) -> None:
 
         try:
             run_state_machine_as_test(
-                Here, settings=hypothesis.settings(max_examples=40, stateful_step_count=40)
+                Here, settings=hypothesis.settings(max_examples=35, stateful_step_count=40)
             )
         finally:
             runner.run(conn.close())

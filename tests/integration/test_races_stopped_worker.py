@@ -17,6 +17,8 @@ from tests.support_races import owed_booking, state
 from tests.support_simulator import LISTING, Simulator
 from tests.support_worker import WorkerProcess, environment, worker
 
+pytestmark = pytest.mark.timeout(180)
+
 #: Far from over when a test wants it to be: it lets leases end by itself.
 _LEASE_S, _TIMEOUT_S = 30, 12
 

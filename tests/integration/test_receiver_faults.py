@@ -26,6 +26,8 @@ from tests.support_receiver import ReceiverProcess, environment, receiver_proces
 from tests.support_stripe import one
 from tests.support_wire import Wire
 
+pytestmark = pytest.mark.timeout(180)
+
 OURS = "application_name = 'webhook-receiver' and datname = current_database()"
 
 

@@ -13,6 +13,8 @@ from tests.support_own_server import migrated
 from tests.support_receiver import ReceiverProcess, environment, receiver_process
 from tests.support_small_disk import SmallDisk, small_disk
 
+pytestmark = pytest.mark.timeout(180)
+
 #: A segment of Postgres's log, whose last bytes are what a test wants to come next.
 _SEGMENT = 16 << 20
 _LEFT = 64 << 10

@@ -11,6 +11,7 @@ import pytest
 from outbox_worker.database import Connection
 from outbox_worker.gate.circuit import Cause, Circuit
 from outbox_worker.gate.circuit import State as CircuitState
+from outbox_worker.gate.hold import Hold
 from outbox_worker.gate.store import write_circuit
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.systemd import ServiceManager
@@ -78,11 +79,11 @@ async def test_a_gate_that_is_shut_is_said_with_its_cause(conn: Connection) -> N
     ):
         now = datetime.now(UTC)
         opened = Circuit(state=CircuitState.OPEN, opens=1, until=now, cause=cause, opened_at=now)
-        await write_circuit(conn, Destination.GUESTLY, opened)
+        await write_circuit(conn, Destination.GUESTLY, opened, Hold())
         assert f"; {said}; " in await line(conn)
-    await write_circuit(
-        conn, Destination.GUESTLY, Circuit(), held_until=datetime.now(UTC) + timedelta(minutes=1)
-    )
+    now = datetime.now(UTC)
+    hold = Hold(since=now, until=now + timedelta(minutes=1))
+    await write_circuit(conn, Destination.GUESTLY, Circuit(), hold)
     assert "; guestly wants us to wait; " in await line(conn)
 
 

@@ -70,7 +70,8 @@ def test_the_role_may_run_every_named_query(app: Connection) -> None:
             except pg.InsufficientPrivilege as error:
                 refused[name] = error.diag.message_primary
 
-    assert refused == {}
+    # what operators did is not the role's to shorten: `outbox prune` leaves it and goes on
+    assert set(refused) == {"prune_actions"}
 
 
 def test_the_role_requests_a_sync_and_sees_what_it_did(app: Connection) -> None:

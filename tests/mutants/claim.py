@@ -28,8 +28,8 @@ MUTANTS = (
     Mutant(
         rule="a claim of one row skips it when somebody locks it",
         file=SQL,
-        old="  for no key update skip locked),\nlost as",
-        new="  for no key update),\nlost as",
+        old="  for no key update of d skip locked),\nlost as",
+        new="  for no key update of d),\nlost as",
         seen_by=at(RULES, "test_a_claim_passes_by_a_row_that_somebody_locks[claim one]"),
     ),
     Mutant(

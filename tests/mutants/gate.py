@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant, at
 
 CIRCUIT_PY = "outbox_worker/gate/circuit.py"
 RATE_PY = "outbox_worker/gate/rate.py"
+ALARM_PY = "outbox_worker/worker/alarm.py"
 KEEPER_PY = "outbox_worker/worker/gatekeeper.py"
 LOOP_PY = "outbox_worker/worker/loop.py"
 COLUMNS_PY = "outbox_worker/worker/columns.py"
@@ -16,7 +17,57 @@ PAUSE = "tests/integration/test_gate_pause_and_rate.py"
 MOVES = "tests/unit/test_gate_circuit.py"
 RATE = "tests/unit/test_gate_rate.py"
 
+BOOKS = "tests/integration/test_gate_bookkeeping.py"
+
 MUTANTS = (
+    Mutant(
+        rule="what ends while the gate is written is told next time",
+        file=KEEPER_PY,
+        old="if id(item) not in done]",
+        new="if item[0] is not destination]",
+        seen_by=at(BOOKS, "test_what_ends_while_the_gate_is_written_is_told_next_time"),
+    ),
+    Mutant(
+        rule="a gate that cannot be written keeps no result from being recorded",
+        file=KEEPER_PY,
+        old="            except OutboxError as error:\n",
+        new="            except ZeroDivisionError as error:\n",
+        seen_by=at(BOOKS, "test_a_gate_that_cannot_be_written_keeps_no_result_from_being_recorded"),
+    ),
+    Mutant(
+        rule="a look-up that works hides no write that does not",
+        file=KEEPER_PY,
+        old=" | Wait(record=AttemptOutcome.WAITING):",
+        new=":",
+        seen_by=at(BOOKS, "test_look_ups_that_work_do_not_hide_that_no_write_gets_through"),
+    ),
+    Mutant(
+        rule="an outage that turns into a refused key is told as that",
+        file=ALARM_PY,
+        old="turn.before.cause is Cause.OUTAGE:",
+        new="False:",
+        seen_by=at(
+            BOOKS,
+            "test_an_outage_that_turns_into_a_refused_key_is_told_as_that_and_all_of_it_ends",
+        ),
+    ),
+    Mutant(
+        rule="an address that is wrong for one booking holds up no other",
+        file=CIRCUIT_PY,
+        old="            if seen.sure or counted.several:\n",
+        new="            if True:\n",
+        seen_by=at(
+            MOVES,
+            "test_an_address_that_is_wrong_for_one_booking_alone_does_not_hold_up_the_others",
+        ),
+    ),
+    Mutant(
+        rule="giving calls back frees none that somebody else made",
+        file=RATE_PY,
+        old="calls - count if slot == slots_of.get(key) else calls",
+        new="calls - count",
+        seen_by=at(RATE, "test_giving_back_frees_no_call_that_somebody_else_made"),
+    ),
     Mutant(
         rule="failures in a row open the circuit",
         file=CIRCUIT_PY,
@@ -82,9 +133,8 @@ MUTANTS = (
     Mutant(
         rule="with nothing due, what was given up is the probe",
         file=GATE_SQL,
-        old="d.due_at > now() and d.failed_at is not null and d.owner is null order by"
-        " d.due_at limit 1)) is not null",
-        new="false limit 1)) is not null",
+        old="<= now()) order by d.due_at limit 1)) is not null",
+        new="<= now()) and false order by d.due_at limit 1)) is not null",
         seen_by=at(
             CIRCUIT,
             "test_with_nothing_due_the_oldest_that_was_given_up_is_the_probe_and_all_come_back",
@@ -151,8 +201,8 @@ MUTANTS = (
     ),
     Mutant(
         rule="an outage is told",
-        file=KEEPER_PY,
-        old="            await alerts.raise_alert(conn, alert, channels=ALERT_CHANNELS)\n",
+        file=ALARM_PY,
+        old="            found.append(_outage(destination, pms, after.code))\n",
         new="            pass\n",
         seen_by=at(
             CIRCUIT, "test_an_outage_is_told_at_the_first_failed_probe_once_and_its_end_too"
@@ -160,9 +210,9 @@ MUTANTS = (
     ),
     Mutant(
         rule="the end of an outage is told",
-        file=KEEPER_PY,
-        old="        if after.state is State.CLOSED and before.cause is Cause.OUTAGE:\n",
-        new="        if False:\n",
+        file=ALARM_PY,
+        old="found = [_outage(destination, pms, None), _misconfigured(destination, pms, None)]",
+        new="found = []",
         seen_by=at(
             CIRCUIT, "test_an_outage_is_told_at_the_first_failed_probe_once_and_its_end_too"
         ),
@@ -192,8 +242,8 @@ MUTANTS = (
     Mutant(
         rule="a call counts until its slot has left the window for good",
         file=RATE_PY,
-        old="if current - SLOTS <= s <= current + SLOTS",
-        new="if current - SLOTS // 2 <= s <= current + SLOTS",
+        old="if current - SLOTS <= s <= current + 1",
+        new="if current - SLOTS // 2 <= s <= current + 1",
         seen_by=at(
             RATE, "test_no_stretch_of_a_windows_length_ever_holds_more_calls_than_its_limit"
         ),
@@ -201,8 +251,8 @@ MUTANTS = (
     Mutant(
         rule="calls that were not needed are given back",
         file=KEEPER_PY,
-        old="            await store.give_back_calls(conn, destination, left)\n",
-        new="            pass\n",
+        old="count=left, taken_at=taken_at",
+        new="count=0, taken_at=taken_at",
         seen_by=at(PAUSE, "test_calls_that_were_not_needed_are_given_back"),
     ),
     Mutant(

@@ -41,6 +41,7 @@ class Case:
         reads: What its cost may depend on.
         uses: Indexes that its plan must use, besides not reading a large table from end to end.
         before: What is done first in the same transaction.
+        owed: What would have to be mended first; empty: it is as it should be.
     """
 
     query: str
@@ -49,6 +50,7 @@ class Case:
     reads: Reads
     uses: frozenset[str]
     before: LiteralString
+    owed: str
 
     @property
     def name(self) -> str:
@@ -62,6 +64,7 @@ def case(
     label: str = "",
     reads: Reads = Reads.NAMED,
     before: LiteralString = "",
+    owed: str = "",
 ) -> Case:
     return Case(
         query=query,
@@ -70,6 +73,7 @@ def case(
         reads=reads,
         uses=frozenset(uses),
         before=before,
+        owed=owed,
     )
 
 
@@ -142,10 +146,14 @@ def _beat(worker: str) -> Parameters:
     }
 
 
+def _probe(destination: str) -> Parameters:
+    return {"destination": destination, "owner": "w", "lease": _LATER, "quiet": _LATER}
+
+
 def _circuit(**changes: Any) -> Parameters:
     names = (
         "failures row several opens until cause code opened_at probe_owner probe_until held_until"
-        " redrive_before"
+        " held_since redrive_before"
     )
     empty = dict.fromkeys(names.split())
     counted = {"failures": 0, "opens": 0, "several": False}
@@ -158,6 +166,9 @@ _PROBED: LiteralString = (
     " circuit_until = now() where destination in ('guestly', 'chat')"
 )
 _RESUMED: LiteralString = "update outbox.destination set paused_at = null"
+
+_NO_INDEX = "no index leads from a destination to what was given up and waits for its redrive"
+_WRONG_INDEX = "right after an analysis in quiet times the index on what is due seems to be empty"
 
 ENGINE: tuple[Case, ...] = (
     case("claim", _claim("inbox"), "delivery_due", "delivery_pkey", label="ten"),
@@ -176,12 +187,18 @@ ENGINE: tuple[Case, ...] = (
         label="ten of the backlog, when it is resumed",
         before=_RESUMED,
     ),
-    case("claim_one", lambda data: _claim_one(data.due[0], probe=False), "delivery_pkey"),
+    case(
+        "claim_one",
+        lambda data: _claim_one(data.due[0], probe=False),
+        "delivery_pkey",
+        owed=_WRONG_INDEX,
+    ),
     case(
         "claim_one",
         lambda data: _claim_one(data.failed[0], probe=True),
         "delivery_pkey",
         label="a probe",
+        owed=_WRONG_INDEX,
     ),
     case("request", _request(destination="inbox", key="evt_new"), label="new"),
     case("request", _request(destination="inbox", key="evt_7"), label="again"),
@@ -220,23 +237,25 @@ ENGINE: tuple[Case, ...] = (
     case("delivery_id_by_key", {"destination": "inbox", "key": "evt_7"}, "delivery_key"),
     case("beat", _beat("worker-1")),
     case("beat_last", {"id": "worker-1"}),
+    case("gate_insert", {"destination": "guestly"}),
     case("gate_lock", {"destination": "guestly"}),
     case("gate_write_circuit", _circuit()),
     case("gate_write_rate", {"destination": "guestly", "usage": "{}"}),
     case(
         "gate_take_probe",
-        {"destination": "guestly", "owner": "w", "lease": _LATER},
+        _probe("guestly"),
         "delivery_due",
         before=_PROBED,
     ),
     case(
         "gate_take_probe",
-        {"destination": "chat", "owner": "w", "lease": _LATER},
+        _probe("chat"),
         label="nothing to probe with but what waits",
         before=_PROBED,
+        owed=_NO_INDEX,
     ),
-    case("gate_probe_row", {"destination": "guestly"}, "delivery_due"),
-    case("gate_probe_row", {"destination": "chat"}, label="nothing but what waits"),
+    case("gate_probe_row", _probe("guestly"), "delivery_due"),
+    case("gate_probe_row", _probe("chat"), label="nothing but what waits", owed=_NO_INDEX),
     case("gate_allow_probe", {"destination": "guestly", "cause": None}),
     case("gate_pause", {"destination": "guestly", "length": None, "by": "anna", "reason": None}),
     case("gate_resume", {"destination": "guestly"}),
@@ -245,6 +264,7 @@ ENGINE: tuple[Case, ...] = (
         "redrive_given_up",
         {"destination": "guestly", "before": datetime(2100, 1, 1, tzinfo=UTC), "limit": 10},
         "delivery_pkey",
+        owed=_NO_INDEX,
     ),
     case(
         "redrive_given_up",
@@ -270,7 +290,6 @@ ENGINE: tuple[Case, ...] = (
         "delivery_key",
         "reservation_pkey",
     ),
-    case("status_line", {"limit": 1000}, reads=Reads.LIMITED),
 )
 
 #: Statements of the engine's files that read no table that grows.
@@ -281,4 +300,4 @@ EXEMPT: Mapping[str, str] = {
     "begin_ours": "sets two settings",
     "gate_begin": "sets a setting",
 }
-ENGINE_FILES = ("outbox.sql", "gate.sql", "bookings.sql", "status_line.sql")
+ENGINE_FILES = ("outbox.sql", "gate.sql", "bookings.sql")

@@ -63,6 +63,7 @@ PAYMENTS: tuple[Case, ...] = (
 )
 
 PEOPLE: tuple[Case, ...] = (
+    case("status_line", {"limit": 1000}, reads=Reads.LIMITED),
     case("live_workers", {"alive": timedelta(minutes=1)}),
     case("count_owed", {"closed": ["guestly"]}, reads=Reads.UNFINISHED),
     case("count_synced", {"limit": 1000}, "delivery_key", reads=Reads.LIMITED),

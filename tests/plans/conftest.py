@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.plans import states
 from tests.plans.dataset import LARGE, SMALL, Dataset, load
 from tests.plans.measure import Connection, connect
-from tests.plans.states import State
+from tests.plans.states import Belief
 
 _HERE = Path(__file__).parent
 NewDatabase = Callable[[], AbstractContextManager[str]]
@@ -46,13 +45,10 @@ def large(new_database: NewDatabase) -> Iterator[tuple[Dataset, Connection]]:
     with new_database() as url:
         data = load(url, LARGE)
         with connect(url) as conn:
-            states.prepare(conn)
             yield data, conn
 
 
 @pytest.fixture(scope="session")
-def state(request: pytest.FixtureRequest, large: tuple[Dataset, Connection]) -> State:
+def belief(large: tuple[Dataset, Connection]) -> Belief:
     """What the planner of the large database believes."""
-    found: State = request.param
-    states.put(large[1], found)
-    return found
+    return Belief(large[1])

@@ -17,6 +17,8 @@ from psycopg.rows import dict_row
 #: Rows of a destination that is closed, and failed rows; ten times as many are delivered.
 LARGE = 100_000
 SMALL = 1_000
+#: Rows that are due in the open destination, whatever the size.
+DUE = 1_000
 #: Rows that are claimed already, of each destination; what settles, extends and releases names.
 CLAIMED = 10
 OWNER = "worker-1"
@@ -57,7 +59,7 @@ _LOAD: tuple[LiteralString, ...] = (
               case when i > 39 * %(n)s::bigint / 10 then 'waiting' else 'applied' end,
               case when i <= 39 * %(n)s::bigint / 10 then md5('booking' || i)::uuid end, 'pi_' || i,
               now() - interval '700 days' * (1 - i::float / (4 * %(n)s))
-       from generate_series(1, 39 * %(n)s::bigint / 10 + %(n)s::bigint / 100 + %(claimed)s) i""",
+       from generate_series(1, 39 * %(n)s::bigint / 10 + %(due)s + %(claimed)s) i""",
     # what is delivered
     """insert into outbox.delivery (destination, key, delivered, attempts, claimed_at, delivered_at,
                                     requested_at)
@@ -91,11 +93,11 @@ _LOAD: tuple[LiteralString, ...] = (
     # what is due in a destination that is open
     """insert into outbox.delivery (destination, key, due_at)
        select 'inbox', 'evt_' || 39 * %(n)s::bigint / 10 + i, now() - interval '1 minute' * random()
-       from generate_series(1, %(n)s::bigint / 100) i""",
+       from generate_series(1, %(due)s) i""",
     # what a worker holds: events, and bookings whose destination was closed behind it
     """insert into outbox.delivery (destination, key, due_at, attempts, owner, fence, claimed_at,
                                     lease_until)
-       select 'inbox', 'evt_' || 39 * %(n)s::bigint / 10 + %(n)s::bigint / 100 + i, now(), 1,
+       select 'inbox', 'evt_' || 39 * %(n)s::bigint / 10 + %(due)s + i, now(), 1,
               %(owner)s, nextval('outbox.fence_seq'), now(), now() + interval '1 day'
        from generate_series(1, %(claimed)s) i""",
     """update outbox.delivery set attempts = 1, owner = %(owner)s, claimed_at = now(),
@@ -159,7 +161,8 @@ def load(url: str, scale: int) -> Dataset:
     """Fill a migrated database."""
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
         for statement in _LOAD:
-            conn.execute(statement, {"n": scale, "claimed": CLAIMED, "owner": OWNER})
+            values = {"n": scale, "due": DUE, "claimed": CLAIMED, "owner": OWNER}
+            conn.execute(statement, values)
         conn.execute("vacuum analyze")
         events = _claimed(conn, "inbox")
         bookings = _claimed(conn, "guestly")

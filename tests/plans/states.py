@@ -23,7 +23,37 @@ class State(StrEnum):
     NONE = "D, never"
 
 
-def prepare(conn: Connection) -> None:
+class Belief:
+    """The statistics of one database.
+
+    Args:
+        conn: An idle connection of a superuser.
+    """
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._state: State | None = None
+        _prepare(conn)
+
+    def put(self, state: State) -> None:
+        """Let the planner believe this, of a table clean of what was measured and undone."""
+        if state is self._state:
+            return
+        self._conn.autocommit = True
+        self._conn.execute("vacuum analyze")
+        self._conn.autocommit = False
+        match state:
+            case State.BACKLOG:
+                pass
+            case State.IDLE | State.HALF:
+                _copy(self._conn, f"plan_shadow.{state.name.lower()}")
+            case State.NONE:
+                _forget(self._conn)
+        self._conn.commit()
+        self._state = state
+
+
+def _prepare(conn: Connection) -> None:
     """Make the tables that the statistics of the states B and C are taken from."""
     conn.execute("create schema plan_shadow")
     for state, due in (("idle", "false"), ("half", "i %% 2 = 0")):
@@ -43,24 +73,13 @@ def prepare(conn: Connection) -> None:
     conn.commit()
 
 
-def put(conn: Connection, state: State) -> None:
-    """Let the planner believe this, of a table that is clean of what was measured and undone."""
-    conn.autocommit = True
-    conn.execute("vacuum analyze")
-    conn.autocommit = False
-    match state:
-        case State.BACKLOG:
-            pass
-        case State.IDLE | State.HALF:
-            _copy(conn, f"plan_shadow.{state.name.lower()}")
-        case State.NONE:
-            conn.execute("delete from pg_statistic where starelid >= 16384")
-            conn.execute(
-                "update pg_class set reltuples = -1, relpages = 0, relallvisible = 0"
-                " where relnamespace in ('public'::regnamespace, 'outbox'::regnamespace)"
-                " and relkind in ('r', 'i')"
-            )
-    conn.commit()
+def _forget(conn: Connection) -> None:
+    conn.execute("delete from pg_statistic where starelid >= 16384")
+    conn.execute(
+        "update pg_class set reltuples = -1, relpages = 0, relallvisible = 0"
+        " where relnamespace in ('public'::regnamespace, 'outbox'::regnamespace)"
+        " and relkind in ('r', 'i')"
+    )
 
 
 def _copy(conn: Connection, shadow: str) -> None:

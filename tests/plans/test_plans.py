@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.plans.cases import ENGINE, Case, Reads
 from tests.plans.cases_read import PAYMENTS, PEOPLE
 from tests.plans.dataset import Dataset
 from tests.plans.measure import Connection, Measured, Mode, measure
-from tests.plans.states import State
+from tests.plans.states import Belief, State
 
 pytestmark = [pytest.mark.plans, pytest.mark.timeout(600)]
 
@@ -24,22 +25,31 @@ APART = 100
 PER_LIMITED = 2
 PER_UNFINISHED = 5
 
+#: People ask of a table that has been analyzed at some time; workers begin before that.
+_ANALYZED = frozenset(State) - {State.NONE}
+
 World = tuple[Dataset, Connection]
 
 
-def _pairs() -> list[tuple[Case, State]]:
+def _owed(what: str) -> pytest.MarkDecorator:
+    # not in every state of the statistics
+    return pytest.mark.xfail(reason=what, raises=AssertionError, strict=False)
+
+
+def _pairs() -> list[ParameterSet]:
     """Each statement with what the planner may believe, by belief: changing it takes seconds."""
     return [
-        (case, state)
+        pytest.param(
+            case,
+            state,
+            id=f"{case.name}-{state.name.lower()}",
+            marks=[_owed(case.owed)] if case.owed else [],
+        )
         for state in State
         for cases, states in (((*ENGINE, *PAYMENTS), State), (PEOPLE, _ANALYZED))
         for case in cases
         if state in states and (case.reads is not Reads.ALL or state is State.BACKLOG)
     ]
-
-
-#: People ask of a table that has been analyzed at some time; workers begin before that.
-_ANALYZED = frozenset(State) - {State.NONE}
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +62,17 @@ def few() -> dict[str, int]:
 @pytest.mark.parametrize(
     ("case", "state"),
     _pairs(),
-    ids=lambda each: each.name.lower() if isinstance(each, State) else each.name,
-    indirect=["state"],
 )
 def test_a_statement_reads_what_it_is_about(
-    case: Case, mode: Mode, state: State, small: World, large: World, few: dict[str, int]
+    case: Case,
+    mode: Mode,
+    state: State,
+    small: World,
+    large: World,
+    few: dict[str, int],
+    belief: Belief,
 ) -> None:
+    belief.put(state)
     if case.name not in few:
         few[case.name] = _cost(case, small, Mode.CUSTOM).buffers
     cost = _cost(case, large, mode)
@@ -79,7 +94,7 @@ def _most(case: Case, data: Dataset, few: int) -> int:
         case Reads.UNFINISHED:
             return PER_UNFINISHED * data.unfinished
         case Reads.ALL:
-            return 2 * data.pages
+            return 2 * data.pages + PER_UNFINISHED * data.unfinished
 
 
 def _cost(case: Case, world: World, mode: Mode) -> Measured:
@@ -90,3 +105,35 @@ def _cost(case: Case, world: World, mode: Mode) -> Measured:
         for _ in range(1 if case.reads is Reads.ALL else 2)
     ]
     return min(costs, key=lambda cost: cost.buffers)
+
+
+def test_a_table_that_is_read_from_end_to_end_is_seen(large: World, belief: Belief) -> None:
+    belief.put(State.BACKLOG)
+
+    cost = measure(large[1], "list_missing", {"limit": 5})
+
+    assert "bookings" in cost.scanned
+    assert cost.buffers > large[0].scale / 10
+
+
+@pytest.mark.parametrize(
+    ("state", "due"),
+    [(State.BACKLOG, 0.2), (State.IDLE, 0.0), (State.HALF, 0.5), (State.NONE, None)],
+)
+def test_the_planner_believes_what_it_is_told(
+    large: World, belief: Belief, state: State, due: float | None
+) -> None:
+    belief.put(state)
+
+    row = (
+        large[1]
+        .execute(
+            "select (select 1 - null_frac from pg_stats where schemaname = 'outbox'"
+            " and tablename = 'delivery' and attname = 'due_at') as due"
+        )
+        .fetchone()
+    )
+    large[1].commit()
+
+    assert row is not None
+    assert row["due"] == (None if due is None else pytest.approx(due, abs=0.02))

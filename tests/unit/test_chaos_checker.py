@@ -108,6 +108,7 @@ GOOD = History(
         Mail(message_id="<alert-7.1@booking-outbox>", text="One booking failed"),
     ],
     leaks=[],
+    exits={"worker1": 0, "receiver": 0},
     drained_in=5 * SECOND,
     bound=40 * SECOND,
 )
@@ -262,6 +263,14 @@ def test_the_same_mail_under_another_message_id_is_told_twice() -> None:
     again = Mail(message_id="<alert-7.2@booking-outbox>", text="One booking failed")
 
     assert found(replace(GOOD, mails=[*GOOD.mails, again])) == [(Rule.TOLD_TWICE, None)]
+
+
+@pytest.mark.parametrize("code", [None, 1, -9])
+def test_a_process_that_does_not_stop_cleanly_is_named(code: int | None) -> None:
+    violations = check(replace(GOOD, exits={"worker1": 0, "worker2": code}))
+
+    assert [violation.rule for violation in violations] == [Rule.UNSTOPPED]
+    assert "worker2" in str(violations[0])
 
 
 def test_guest_data_outside_of_the_site_and_the_pms_is_leaked() -> None:

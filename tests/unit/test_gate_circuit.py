@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from outbox_worker.gate.circuit import (
     CLOSED,
     FIRST_PROBE,
+    NEXT_ROW,
     PROBE_CAP,
     PROBE_MISCONFIGURED,
     Cause,
@@ -79,8 +80,17 @@ def test_what_says_nothing_and_a_request_for_rest_do_not_count() -> None:
     assert after(four, saw(Evidence.NONE), saw(Evidence.LIMITED)) == four
 
 
+def test_an_address_that_is_wrong_for_one_booking_alone_does_not_hold_up_the_others() -> None:
+    once = after(CLOSED, saw(Evidence.MISCONFIGURED, code="http_404"))
+    assert once.state is State.CLOSED
+    assert after(once, *(saw(Evidence.MISCONFIGURED) for _ in range(20))).state is State.CLOSED
+    assert after(once, saw(Evidence.MISCONFIGURED, 2)).cause is Cause.MISCONFIGURED
+    assert after(once, saw(Evidence.ANSWERED, 2), saw(Evidence.MISCONFIGURED)).failures == 1
+
+
 def test_a_refused_key_opens_it_at_once_with_a_probe_every_five_minutes() -> None:
-    opened = after(CLOSED, saw(Evidence.MISCONFIGURED, code="unauthorized"))
+    refused = Observation(delivery=DeliveryId(1), evidence=Evidence.MISCONFIGURED, sure=True)
+    opened = after(CLOSED, refused)
     assert (opened.state, opened.cause) == (State.OPEN, Cause.MISCONFIGURED)
     assert opened.until == NOW + PROBE_MISCONFIGURED
     again = after(half_open(opened), saw(Evidence.MISCONFIGURED, probe=True))
@@ -111,9 +121,9 @@ def test_probes_that_fail_double_the_wait_up_to_its_cap() -> None:
     assert circuit.opened_at == NOW
 
 
-def test_a_probe_that_found_nothing_out_lets_the_next_row_be_tried_at_once() -> None:
+def test_a_probe_that_found_nothing_out_lets_the_next_row_be_tried_soon() -> None:
     circuit = after(half_open(failing([1, 2, 3, 4, 5])), saw(Evidence.NONE, probe=True))
-    assert (circuit.state, circuit.until, circuit.opens) == (State.OPEN, NOW, 1)
+    assert (circuit.state, circuit.until, circuit.opens) == (State.OPEN, NOW + NEXT_ROW, 1)
 
 
 def test_a_worker_whose_probe_was_taken_over_cannot_open_it_again_but_its_good_news_counts() -> (

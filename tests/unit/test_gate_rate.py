@@ -93,13 +93,23 @@ def test_the_tightest_window_decides() -> None:
 def test_what_is_given_back_may_be_taken_again() -> None:
     full = take({}, ALL, now=START, want=15, least=1)
     assert take(full.usage, ALL, now=START, want=2, least=1).granted == 0
-    back = give_back(full.usage, 2)
+    back = give_back(full.usage, ALL, count=2, taken_at=full.at)
     assert take(back, ALL, now=START, want=9, least=1).granted == 2
 
 
 def test_giving_back_more_than_was_taken_leaves_nothing_negative() -> None:
     taken = take({}, ALL, now=START, want=3, least=1)
-    assert give_back(taken.usage, 10) == {"1": [], "60": [], "3600": []}
+    back = give_back(taken.usage, ALL, count=10, taken_at=taken.at)
+    assert back == {"1": [], "60": [], "3600": []}
+
+
+def test_giving_back_frees_no_call_that_somebody_else_made() -> None:
+    ours = take({}, ALL, now=START, want=14, least=1)
+    later = START + timedelta(seconds=1.1)
+    theirs = take(ours.usage, ALL, now=later, want=15, least=1)
+    assert theirs.granted == 15
+    back = give_back(theirs.usage, ALL, count=14, taken_at=ours.at)
+    assert take(back, ALL, now=later, want=1, least=1).granted == 0
 
 
 def test_a_window_that_is_not_limited_any_more_is_forgotten() -> None:

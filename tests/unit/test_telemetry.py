@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -336,3 +338,24 @@ def test_a_line_that_cannot_be_written_is_not_shown_elsewhere(
     shown = capsys.readouterr().err
     assert "a log line of outbox was lost: ValueError" in shown
     assert "Canary" not in shown
+
+
+IN_A_HOST = """
+import logging, sys
+from outbox_worker.events import Event
+from outbox_worker.telemetry import logger
+logger().info(Event.BOOKING_TESTED, message="not asked for")
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(message)s")
+logger().info(Event.BOOKING_TESTED, message="asked for", guest_email="zoe@example.com")
+"""
+
+
+def test_in_a_program_that_is_not_ours_nothing_is_printed_that_it_has_not_asked_for() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", IN_A_HOST], capture_output=True, text=True, check=True
+    )
+    assert ran.stderr == ""
+    (line,) = ran.stdout.splitlines()
+    assert line.startswith("outbox {")
+    assert '"message": "asked for"' in line
+    assert "zoe@" not in line, "redacted there too"
