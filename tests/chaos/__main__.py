@@ -18,7 +18,7 @@ from outbox_worker.errors import OutboxError
 from tests.chaos.calm import BOUND
 from tests.chaos.freeze import Thaw, freeze
 from tests.chaos.run import Verdict, run
-from tests.chaos.tally import ALL, COMMON, Tally, duration, summary
+from tests.chaos.tally import ALL, COMMON, UNHEARD_OF, Tally, duration, summary
 
 _BOOKINGS_A_SEED = 250
 _SECONDS = 30.0
@@ -67,12 +67,14 @@ def _report(
         tally.add(verdict.tally)
     failed = [verdict.seed for verdict in verdicts if verdict.violations]
     missing = tally.missing(wanted)
+    unheard_of = [name for name in UNHEARD_OF if tally.paths[name]]
     figures: dict[str, Any] = {
         "seeds": [verdict.seed for verdict in verdicts],
         "failed": failed,
         "bookings": sum(verdict.bookings for verdict in verdicts),
         "violations": _by_rule(verdicts),
         "never": missing,
+        "unheard_of": unheard_of,
         "frozen": [thaw.figures() for thaw in thaws],
         **summary(tally),
     }
@@ -88,7 +90,10 @@ def _report(
             "FAILED: never happened, so nothing is proved about it:",
             *(f"  {name}" for name in missing),
         )
-    return 0 if not (failed or missing) and all(thaw.as_expected for thaw in thaws) else 1
+    if unheard_of:
+        _say("", "FAILED: this may not happen at all:", *(f"  {name}" for name in unheard_of))
+    bad = failed or missing or unheard_of or not all(thaw.as_expected for thaw in thaws)
+    return 1 if bad else 0
 
 
 def _of_seed(verdict: Verdict) -> list[str]:

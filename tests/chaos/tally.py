@@ -28,6 +28,8 @@ _LOGGED: Mapping[tuple[str, str], str] = {
     ("event", "database.lost"): "workers that lost Postgres",
     ("event", "listen.lost"): "listeners that lost Postgres",
     ("event", "handler.crashed"): "handlers that crashed",
+    ("event", "webhook.crashed"): "events that crashed the receiver",
+    ("event", "event.failed"): "events that could not be applied",
     ("error_code", "quiet_period"): "waits for the quiet period",
     ("error_code", "lease_too_short"): "calls not begun, too late in the lease",
     ("error_code", "not_read"): "claims given back unread",
@@ -131,6 +133,13 @@ def _objects(log: Path) -> Iterable[dict[str, Any]]:
                 continue  # cut short by a kill
 
 
+#: A fault of the engine's own, though its last lines of defence kept it from doing any harm.
+UNHEARD_OF = (
+    "settles that Postgres refused",
+    "handlers that crashed",
+    "events that crashed the receiver",
+    "events that could not be applied",
+)
 #: What every seed has to reach, however short.
 COMMON = (
     Kind.KILL_WORKER.value,

@@ -11,7 +11,7 @@ from outbox_worker.gate import store as gates
 from outbox_worker.gate.rate import Window
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Destination, Reason
-from tests.support_engine import eventually, row_of
+from tests.support_engine import eventually, policy, row_of
 from tests.support_gate import (
     Destined,
     Mood,
@@ -204,7 +204,9 @@ async def test_a_row_that_fails_again_is_not_redriven_in_a_circle(
         "update outbox.destination set redrive_before = now() where destination = 'guestly'"
     )
     pms = Destined(broken=frozenset({"b0"}))
-    async with running(gated_loop(database_url, pms.handler()), database_url):
+    rules = policy(redrive_every=timedelta(hours=1))
+    loop = gated_loop(database_url, pms.handler(rules), slots=1)
+    async with running(loop, database_url):
 
         async def over() -> bool:
             return (await gate(conn))["redrive_before"] is None

@@ -118,10 +118,7 @@ MUTANTS = (
         file=GATE_SQL,
         old="g.circuit = 'half_open' and g.probe_until <= now())\n  and coalesce",
         new="g.circuit = 'half_open')\n  and coalesce",
-        seen_by=at(
-            CIRCUIT,
-            "test_one_probe_goes_through_for_the_whole_fleet_and_its_success_lets_all_through",
-        ),
+        seen_by=at(BOOKS, "test_a_probe_is_taken_once"),
     ),
     Mutant(
         rule="a probe whose worker was lost is taken over",
@@ -191,13 +188,6 @@ MUTANTS = (
         old=" and d.claimed_at < %(before)s",
         new="",
         seen_by=at(CIRCUIT, "test_a_row_that_fails_again_is_not_redriven_in_a_circle"),
-    ),
-    Mutant(
-        rule="what is new goes before what was given up",
-        file=LOOP_PY,
-        old="look.redrive_before is not None and name not in self._look:\n",
-        new="look.redrive_before is not None:\n",
-        seen_by=at(CIRCUIT, "test_what_is_new_goes_before_what_an_outage_gave_up"),
     ),
     Mutant(
         rule="an outage is told",
