@@ -9,6 +9,7 @@ import pytest
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant, MutantDoesNotApplyError, mutated
+from tests.mutants.page import page
 from tests.support_source import ROOT
 
 
@@ -57,3 +58,10 @@ def test_the_occurrence_that_is_meant_is_the_one_that_is_changed() -> None:
     mutant = Mutant(rule="r", file="f", old="a", new="-", nth=(2, 3), seen_by=("t",))
 
     assert mutated("a1a2a3", mutant) == "a1-2a3"
+
+
+def test_the_page_of_rules_is_that_of_the_catalogue() -> None:
+    """Write it anew: python -m tests.mutants --page > docs/reference/rules.md."""
+    written = (ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
+
+    assert written == page(MUTANTS)

@@ -43,6 +43,7 @@ class Edit:
     """What the site does to its booking.
 
     Args:
+        after: Seconds after the one before.
         check_out: None: it cancels the booking.
         holds: Seconds for which it keeps its transaction open.
     """
@@ -180,14 +181,13 @@ def _edits(chance: random.Random, check_out: date, *, cancelled_unpaid: bool) ->
     if cancelled_unpaid:
         return (Edit(after=0.0, check_out=None),)
     edits = []
-    after = 0.0
-    for number in range(chance.choice((0, 0, 0, 1, 1, 2, 4))):
-        # close together as well as minutes apart in the time of a run
-        after += chance.choice((0.01, 0.1, 0.5, 1.5, 4.0)) * chance.random()
+    for number in range(chance.choice((0, 0, 1, 1, 2, 3, 5))):
+        # while the last one is being sent, retried, or at rest
+        after = chance.choice((0.01, 0.1, 0.5, 1.5, 2.5)) * chance.random()
         day = check_out + timedelta(days=1 + number)
         holds = chance.choice((0.0, 0.0, 0.0, 0.3, 0.8))
         edits.append(Edit(after=after, check_out=day, wish=f"wish {number}", holds=holds))
     if chance.random() < 0.15:
-        after += chance.choice((0.0, 0.05, 0.5, 3.0)) * chance.random()
+        after = chance.choice((0.0, 0.05, 0.5, 3.0)) * chance.random()
         edits.append(Edit(after=after, check_out=None))
     return tuple(edits)

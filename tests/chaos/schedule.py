@@ -227,7 +227,7 @@ _MIXED: Rules = (
     {"fault": "break", "operation": "write", "probability": 0.03, "reset": True},
     {"fault": "break", "when": "after", "operation": "write", "probability": 0.05},
     {"fault": "cut", "operation": "write", "probability": 0.03},
-    {"fault": "late", "seconds": 1.2, "operation": "write", "probability": 0.06},
+    {"fault": "late", "seconds": 1.3, "operation": "write", "probability": 0.12},
     {"fault": "no_id", "operation": "write", "probability": 0.02},
     {"fault": "foreign", "operation": "write", "probability": 0.02},
     {"fault": "rate_limit", "retry_after": 1, "probability": 0.03},

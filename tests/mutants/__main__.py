@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
+from tests.mutants.page import page
 from tests.mutants.runner import Laboratory, Outcome, UnchangedCopyFailsError, Verdict, server
 
 
@@ -28,7 +29,11 @@ def main() -> int:
     cores = os.cpu_count() or 2
     parser.add_argument("--jobs", type=int, default=cores + 1, help="runs at once")
     parser.add_argument("--list", action="store_true", help="print the rules and stop")
+    parser.add_argument("--page", action="store_true", help="print docs/reference/rules.md")
     chosen = parser.parse_args()
+    if chosen.page:
+        sys.stdout.write(page(MUTANTS))
+        return 0
     mutants = _chosen(chosen.words)
     if not mutants or chosen.list:
         _say(*(mutant.rule for mutant in mutants) if mutants else ["no rule contains these words"])
