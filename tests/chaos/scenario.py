@@ -183,7 +183,7 @@ def _edits(chance: random.Random, check_out: date, *, cancelled_unpaid: bool) ->
     edits = []
     for number in range(chance.choice((0, 0, 1, 1, 2, 3, 5))):
         # while the last one is being sent, retried, or at rest
-        after = chance.choice((0.01, 0.1, 0.5, 1.5, 2.5)) * chance.random()
+        after = chance.choice((0.01, 0.1, 0.5, 2.0, 6.0)) * chance.random()
         day = check_out + timedelta(days=1 + number)
         holds = chance.choice((0.0, 0.0, 0.0, 0.3, 0.8))
         edits.append(Edit(after=after, check_out=day, wish=f"wish {number}", holds=holds))

@@ -11,7 +11,8 @@ _HEAD = """\
 
 Each rule can be taken out of the code by one small change. `make mutants` takes out one at a time,
 runs the tests named here and fails unless one of them fails by an assertion; a rule whose absence
-nobody notices ends it with exit code 1. This page is written from the catalogue in `tests/mutants/`.
+nobody notices ends it with exit code 1. This page is written from the catalogue in
+`tests/mutants/`.
 """
 
 
