@@ -66,6 +66,10 @@ test-plans: $(STAMP) ## Check the query plans on 1.2M rows, whatever the statist
 test-systemd: $(STAMP) ## Boot a real systemd and run the units in it (root and systemd-container; else skipped)
 	@VENV=$(VENV) tests/systemd/run.sh $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP) ## Break everything at any moment: 20 seeds, 5,000 bookings (ARGS="--seed 7" for one)
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: mutants
 mutants: $(STAMP) ## Take the engine's rules out one by one and see a test fail
 	@$(BIN)/python -m tests.mutants $(ARGS)

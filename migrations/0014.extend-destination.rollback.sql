@@ -1,3 +1,4 @@
+drop index outbox.delivery_redrive;
 delete from outbox.alert where kind in ('sync_uncertain', 'circuit_open');
 alter table outbox.alert drop constraint alert_kind_check;
 alter table outbox.alert add constraint alert_kind_check check (

@@ -16,6 +16,9 @@ alter table outbox.destination add constraint destination_circuit_times check (
   and (circuit <> 'open' or circuit_until is not null)
   and (circuit <> 'half_open' or (probe_owner is not null and probe_until is not null)));
 
+-- What an outage gave up: the rows of a probe and of the redrive, without those that wait for a person.
+create index delivery_redrive on outbox.delivery (destination, due_at) where failed_at is not null and due_at is not null;
+
 comment on column outbox.destination.circuit_failures is 'Calls in a row that the destination did not answer, while the circuit is closed.';
 comment on column outbox.destination.circuit_opens is 'How often in a row it opened: the wait before the next probe doubles with it.';
 comment on column outbox.destination.circuit_until is 'Open: when the next probe may be sent.';

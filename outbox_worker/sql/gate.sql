@@ -71,11 +71,11 @@ returning *, now() as now
 select g.*, now() as now from outbox.destination g order by g.destination
 
 -- name: redrive_given_up
--- What was given up and not tried since then, the longest given up first; no more than can be taken up at once, so that new bookings never queue behind.
+-- What was given up and not tried since then, first what would be tried again first; no more than can be taken up at once, so that new bookings never queue behind.
 with f as materialized (
   select d.id from outbox.delivery d
   where d.destination = %(destination)s and d.failed_at is not null and d.due_at > now() and d.owner is null and d.claimed_at < %(before)s
-  order by d.failed_at limit %(limit)s for no key update skip locked)
+  order by d.due_at limit %(limit)s for no key update skip locked)
 update outbox.delivery d set due_at = now() where d.id = any (array(select f.id from f))
 returning d.id
 

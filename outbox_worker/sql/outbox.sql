@@ -62,12 +62,13 @@ from gate g left join want w on w.destination = g.destination left join taken t 
 
 -- name: claim_one
 -- The same for one row by id: somebody waits for this booking, or it probes whether its destination works again.
+-- coalesce hides due_at from the planner, which otherwise prefers its index where nothing was due when it last looked.
 with durable as materialized (
   select set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on' else current_setting('synchronous_commit') end, true)),
 c as materialized (
   select d.id, d.owner, d.fence, d.round, d.attempts, d.claimed_at, d.lease_until
   from durable cross join outbox.delivery d
-  where d.id = %(id)s and (d.due_at <= now() or %(probe)s and d.failed_at is not null and d.due_at is not null)
+  where d.id = %(id)s and coalesce(d.due_at <= now() or %(probe)s and d.failed_at is not null and d.due_at is not null, false)
     and (d.owner is null or d.lease_until <= now())
   for no key update of d skip locked),
 lost as (

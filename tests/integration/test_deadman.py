@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -28,6 +29,11 @@ async def called(watcher: Hook, times: int) -> None:
         return len(watcher.called) >= times
 
     await eventually(there, f"{times} calls")
+
+
+def ours(caplog: pytest.LogCaptureFixture) -> str:
+    """What this project has logged; its libraries' lines are switched off in every process."""
+    return "\n".join(each.getMessage() for each in caplog.records if each.name == "outbox")
 
 
 async def test_the_first_cycle_calls_and_the_next_ones_only_when_it_is_time(watcher: Hook) -> None:
@@ -85,8 +91,9 @@ async def test_without_an_address_nothing_is_called() -> None:
     ],
 )
 async def test_a_failure_is_told_once_and_its_end_once_and_the_address_never(
-    watcher: Hook, capfd: pytest.CaptureFixture[str], fault: Answer, words: str
+    watcher: Hook, caplog: pytest.LogCaptureFixture, fault: Answer, words: str
 ) -> None:
+    caplog.set_level(logging.INFO, logger="outbox")
     deadman = DeadMan(Secret(watcher.url), every=AT_ONCE)
     watcher.script.extend([fault, fault])
 
@@ -96,7 +103,7 @@ async def test_a_failure_is_told_once_and_its_end_once_and_the_address_never(
 
     await eventually(answered_four_times, "four calls")
     await deadman.aclose()
-    said = "".join(capfd.readouterr())
+    said = ours(caplog)
     assert said.count("heartbeat.lost") == 1
     assert words in said
     assert said.count("heartbeat.restored") == 1
@@ -105,7 +112,7 @@ async def test_a_failure_is_told_once_and_its_end_once_and_the_address_never(
 
 
 async def test_an_address_where_nobody_listens_is_a_failure_like_any_other(
-    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with hook() as gone:
         url = gone.url
@@ -113,6 +120,6 @@ async def test_an_address_where_nobody_listens_is_a_failure_like_any_other(
     deadman.cycle_ended()
     await deadman.aclose()
 
-    said = "".join(capfd.readouterr())
+    said = ours(caplog)
     assert "cannot be called: ConnectError" in said
     assert SECRET not in said

@@ -161,7 +161,7 @@ async def test_an_alert_that_is_gone_is_settled_without_a_mail(
 
 
 async def test_without_a_channel_the_alert_stays_untold_and_the_log_says_so(
-    conn: Connection, capfd: pytest.CaptureFixture[str]
+    conn: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await raised(conn, *await failed(conn, 1))
     result = await attempt(conn, EmailHandler(None, policy=RULES, currency="EUR"))
@@ -169,7 +169,7 @@ async def test_without_a_channel_the_alert_stays_untold_and_the_log_says_so(
     assert not await owed(conn)
     (row,) = await fetch(conn, "select messages from outbox.alert_told")
     assert row["messages"] == 0
-    assert "alert.unconfigured" in "".join(capfd.readouterr())
+    assert "alert.unconfigured" in caplog.text
 
 
 async def test_a_lease_that_is_too_short_sends_nothing(

@@ -43,7 +43,7 @@ async def many_events(conn: Connection) -> Connection:
     ("name", "parameters"),
     [
         ("list_waiting_events", {"limit": 5}),
-        ("alert_read_named", {"ids": [1], "page": 500}),
+        ("alert_read_named", {"ids": [1], "channel": "email", "page": 500}),
         ("timeline_events", {"booking_id": None, "payment_intent_id": None, "event_id": "evt_7"}),
     ],
 )

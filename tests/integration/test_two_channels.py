@@ -234,7 +234,7 @@ async def test_a_message_of_unknown_fate_is_repeated_with_the_same_names(
 
 
 async def test_a_chat_that_is_not_set_up_settles_its_rows_and_is_no_trouble(
-    conn: Connection, capfd: pytest.CaptureFixture[str]
+    conn: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await incident(conn)
 
@@ -242,7 +242,7 @@ async def test_a_chat_that_is_not_set_up_settles_its_rows_and_is_no_trouble(
 
     assert result.outcome == Done(record=AttemptOutcome.NOT_CONFIGURED)
     assert await owed(conn) == [("email", "1")]
-    assert "alert.unconfigured" not in "".join(capfd.readouterr())
+    assert "alert.unconfigured" not in caplog.text
 
 
 async def test_a_chat_that_asks_for_patience_gets_it_and_it_is_no_attempt(
