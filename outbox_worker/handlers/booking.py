@@ -278,7 +278,7 @@ class BookingHandler:
                 )
                 return results.retried(job, retry)
             case _:
-                return results.failed(job, answer)
+                return results.failed(job, answer, creating=True)
 
     async def _change(self, job: Job, pms: Pms, reservation_id: str) -> Result:
         if job.reservation is None:

@@ -158,8 +158,15 @@ def quiet(job: Job, rest: timedelta, *, http_status: int | None) -> Result:
     return Result(outcome=wait, booking_id=job.booking.id)
 
 
-def failed(job: Job, answer: WriteAnswer) -> Result:
-    """A call that did not bring the PMS to the wanted state."""
+def failed(job: Job, answer: WriteAnswer, *, creating: bool = False) -> Result:
+    """A call that did not bring the PMS to the wanted state.
+
+    Args:
+        job: The claim.
+        answer: What the PMS said.
+        creating: The call was a create. Even where it was answered in full, and nothing of it is
+            under way any more, a search that lags may not show yet what it has created.
+    """
     match answer:
         case RateLimited(retry_after=retry_after):
             wait = Wait(
@@ -187,7 +194,7 @@ def failed(job: Job, answer: WriteAnswer) -> Result:
                 message=answer.message,
                 ambiguous=True,
                 outage=_outage(answer.http_status),
-                settled_for=job.rules.quiet if answer.finished else timedelta(0),
+                settled_for=job.rules.quiet if answer.finished and not creating else timedelta(0),
                 http_status=answer.http_status,
             )
             return retried(job, retry)

@@ -29,6 +29,7 @@ class Rule(StrEnum):
     UNFINISHED = "still owed after the faults ended"
     OVERLAPPED = "claimed while somebody else's lease was live"
     SILENT = "failed, and nobody was told"
+    STANDING = "delivered, and its alert still stands"
     TOLD_TWICE = "told twice under different Message-IDs"
     UNSTOPPED = "did not stop cleanly when it was told to"
     LEAKED = "guest data outside of the site and the PMS"
@@ -266,6 +267,14 @@ def _told(history: History) -> Iterator[Violation]:
                 reference=names.get(fall.delivery_id),
                 detail=f"delivery {fall.delivery_id} was given up at {fall.at:%H:%M:%S.%f},"
                 " and no alert names it",
+            )
+    delivered = {row.id for row in history.deliveries if row.delivered == row.requested}
+    for one in history.named:
+        if one.healed_at is None and one.delivery_id in delivered:
+            yield Violation(
+                rule=Rule.STANDING,
+                reference=names.get(one.delivery_id),
+                detail=f"alert {one.alert_id} names delivery {one.delivery_id} still",
             )
     mailed = {alert_of(mail.message_id) for mail in history.mails}
     for alert in sorted(history.alerts - mailed):

@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         rule="only an answer in full ends the quiet period at once",
         file=RESULTS_PY,
-        old="settled_for=job.rules.quiet if answer.finished else timedelta(0),",
+        old="settled_for=job.rules.quiet if answer.finished and not creating else timedelta(0),",
         new="settled_for=job.rules.quiet,",
         seen_by=at(BOOKING, "test_an_effect_that_lands_late_is_waited_for_and_adopted"),
     ),

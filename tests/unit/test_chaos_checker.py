@@ -238,11 +238,11 @@ def test_a_claim_within_somebody_elses_lease_overlaps() -> None:
     "named",
     [
         [],
-        [Named(alert_id=7, delivery_id=2, failed_at=NOON)],
+        [Named(alert_id=7, delivery_id=2, failed_at=NOON, healed_at=NOON)],
         # an incident that was over before
         [Named(alert_id=7, delivery_id=1, failed_at=NOON - 9 * SECOND, healed_at=NOON - SECOND)],
         # another one, later
-        [Named(alert_id=7, delivery_id=1, failed_at=NOON + SECOND)],
+        [Named(alert_id=7, delivery_id=1, failed_at=NOON + SECOND, healed_at=NOON + SECOND)],
     ],
 )
 def test_a_failed_row_that_no_alert_names_is_silent(named: list[Named]) -> None:
@@ -250,9 +250,16 @@ def test_a_failed_row_that_no_alert_names_is_silent(named: list[Named]) -> None:
 
 
 def test_a_row_that_fails_again_under_an_open_alert_is_told() -> None:
-    open_still = Named(alert_id=7, delivery_id=1, failed_at=NOON - SECOND)
+    healed_later = NOON + SECOND
+    open_still = Named(alert_id=7, delivery_id=1, failed_at=NOON - SECOND, healed_at=healed_later)
 
     assert found(replace(GOOD, named=[open_still])) == []
+
+
+def test_an_alert_that_still_names_what_is_delivered_stands() -> None:
+    standing = Named(alert_id=7, delivery_id=1, failed_at=NOON)
+
+    assert found(replace(GOOD, named=[standing])) == [(Rule.STANDING, "ADA")]
 
 
 def test_an_alert_that_was_never_mailed_is_silent() -> None:
