@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 _DESTINATIONS = ("guestly", "email", "chat", "inbox")
 
 
+class _Destination(click.Choice):  # type: ignore[type-arg,unused-ignore] # generic since click 8.2
+    """One of the destinations; without one, a single line names them."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What follows "Missing argument 'DEST'."; click's own spans several lines."""
+        del param, ctx
+        return f"Give one of {', '.join(_DESTINATIONS[:-1])} and {_DESTINATIONS[-1]}."
+
+
 def destination_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument ``DEST``."""
     return click.argument(
-        "destination", metavar="DEST", type=click.Choice(_DESTINATIONS, case_sensitive=False)
+        "destination", metavar="DEST", type=_Destination(_DESTINATIONS, case_sensitive=False)
     )(command)
 
 

@@ -54,12 +54,13 @@ def _lines(found: Sequence[ListedDestination]) -> Iterator[str]:
 
 def _cells(each: ListedDestination) -> tuple[str, str, str, str, str]:
     test = " TEST" if each.test_mode and each.openness != "disabled" else ""
+    never = "not set up" if each.not_set_up else "never"
     return (
         str(each.destination),
         f"{each.openness}{test}",
         f"{sum(each.owed.values()):,}",
         f"{each.given_up:,}",
-        f"{span(each.now - each.last_success_at)} ago" if each.last_success_at else "never",
+        f"{span(each.now - each.last_success_at)} ago" if each.last_success_at else never,
     )
 
 

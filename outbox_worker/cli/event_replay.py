@@ -89,7 +89,7 @@ async def _replay(
     fleet = await read_fleet(conn, ours)
     notes = []
     if changed.requeued and Destination.INBOX in fleet.closed:
-        notes.append(f"inbox is {fleet.closed[Destination.INBOX]}")
+        notes.append(f"inbox is held: {fleet.closed[Destination.INBOX]}")
     elif changed.requeued and not fleet.workers:
         notes.append("no worker is running: it is applied as soon as one does")
     settled = events = None
@@ -148,5 +148,7 @@ def _became(settled: Settled, event: EventFacts) -> str:
         why = f": {event.detail}" if event.detail else ""
         about = f", booking {event.booking}" if event.booking else ""
         return f"{event.outcome}{about}{why}"
+    if settled.note and settled.state in {"waiting", "retrying"}:
+        return f"still waiting: {settled.note}"
     code = f" ({settled.error_code})" if settled.error_code else ""
     return f"{settled.state}: {settled.note or settled.error or 'no details'}{code}"

@@ -33,7 +33,7 @@ def parse_listings(text: str) -> dict[str, str]:
     """Listing id by slug.
 
     Args:
-        text: A JSON object of strings (or whole numbers), or lines of ``slug,listing_id`` with or
+        text: A JSON object of strings, or lines of ``slug,listing_id`` with or
             without a heading; a heading may name the columns in either order, without one the
             first column is the slug. Blank lines and lines that begin with ``#`` are skipped.
 
@@ -44,7 +44,9 @@ def parse_listings(text: str) -> dict[str, str]:
     faults: list[str] = []
     listings: dict[str, str] = {}
     for place, slug, listing_id in pairs:
-        if not slug or not listing_id:
+        if listing_id is None:
+            faults.append(f"{place}: the listing id is no JSON string; put it in double quotes")
+        elif not slug or not listing_id:
             faults.append(f"{place}: slug or listing id is missing")
         elif listings.setdefault(slug, listing_id) != listing_id:
             faults.append(f"{place}: {slug} has another listing id further up")
@@ -55,7 +57,7 @@ def parse_listings(text: str) -> dict[str, str]:
     return listings
 
 
-def _json(text: str) -> Iterable[tuple[str, str, str]]:
+def _json(text: str) -> Iterable[tuple[str, str, str | None]]:
     try:
         # pairs, not a dict: of a slug that is there twice, a dict would keep one without a word
         parsed = json.loads(text, object_pairs_hook=tuple)
@@ -64,12 +66,11 @@ def _json(text: str) -> Iterable[tuple[str, str, str]]:
     if not isinstance(parsed, tuple):
         raise FileFaultsError(("it is not a JSON object from slug to listing id",))
     for slug, value in parsed:
-        number = isinstance(value, int) and not isinstance(value, bool)
-        listing_id = str(value) if number or isinstance(value, str) else ""
-        yield f"entry {slug!r}", slug.strip(), listing_id.strip()
+        listing_id = value.strip() if isinstance(value, str) else None
+        yield f"entry {slug!r}", slug.strip(), listing_id
 
 
-def _csv(text: str) -> Iterable[tuple[str, str, str]]:
+def _csv(text: str) -> Iterable[tuple[str, str, str | None]]:
     lines = csv.reader(io.StringIO(text), skipinitialspace=True)
     first, slug_at = True, 0
     for cells in lines:

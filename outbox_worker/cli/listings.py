@@ -57,6 +57,29 @@ def set_(invocation: Invocation, *, slug: str, listing_id: str) -> Reply:
     return _set(invocation, {slug: listing_id})
 
 
+@command.command("remove")
+@click.argument("slug")
+@standard_options
+@click.pass_obj
+def remove(invocation: Invocation, *, slug: str) -> Reply:
+    """Take the listing of one property away: its bookings are refused then."""
+    slug = slug.strip()
+    if not slug:
+        raise click.UsageError("SLUG is empty.")
+    database, sync = invocation.database_and_sync()
+    actor = invocation.actor()
+    from outbox_worker.operations.listings import remove_listing
+    from outbox_worker.pms.port import PmsName
+
+    removed = invocation.on_database(
+        database,
+        "listings",
+        lambda conn: remove_listing(conn, slug, pms=PmsName(sync.pms), actor=actor),
+    )
+    was = f"removed (was {removed.previous})" if removed.previous else "had no listing (unchanged)"
+    return Reply(data=removed, lines=(f"{slug}: {was}", "next: outbox listings list"))
+
+
 @command.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @standard_options
@@ -174,13 +197,22 @@ def _changes(changes: Sequence[ListingChange]) -> Iterator[str]:
 
 def _checked(checks: Sequence[ListingCheck]) -> Iterator[str]:
     for each in checks:
-        verdict = "OK   " if each.fault is None else "WRONG"
         named = f" {each.listing_id}" if each.listing_id else ""
+        if not each.checked:
+            yield f"NOT CHECKED  {each.slug}{named}"
+            continue
+        verdict = "OK   " if each.fault is None else "WRONG"
         yield from wrapped(
             f"{each.slug}{named}: {each.fault or each.title or 'found'}", first=f"{verdict}  "
         )
     if not checks:
         yield "There is nothing to check: no property and no listing."
+    unasked = [each.fault or "" for each in checks if not each.checked]
+    # one line for a PMS that is out of reach, however many listings there are
+    for fault in dict.fromkeys(unasked):
+        yield from wrapped(fault, first="error: ")
+    if unasked:
+        yield "next: outbox listings check (when Guestly answers; see outbox config)"
 
 
 def _word(text: str) -> str | None:

@@ -79,6 +79,7 @@ class Run:
     skipped: list[Skipped] = field(default_factory=list)
     closed: list[Closed] = field(default_factory=list)
     settled: tuple[Settled, ...] | None = None
+    stale: str | None = None
 
     def add(self, changed: Changed) -> None:
         """Take in one slice."""
@@ -165,8 +166,9 @@ def command(
         skipped=tuple(done.skipped),
         closed=tuple(done.closed),
         settled=done.settled,
+        stale=done.stale,
     )
-    lines = tuple(answer(outcome, chosen=len(items)))
+    lines = tuple(answer(outcome, chosen=len(items), missing=choice.missing))
     return Reply(data=outcome, lines=lines, code=exit_code(outcome))
 
 
@@ -174,16 +176,20 @@ async def _plan(
     conn: Connection, choice: Choice, sync: SyncSettings
 ) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     """The plan, and what keeps it from having the effect that was meant."""
-    from outbox_worker.operations.fleet import SyncMode, read_fleet
+    from outbox_worker.operations.fleet import SyncMode, read_fleet, still_testing
     from outbox_worker.operations.plan import PmsView, plan
     from outbox_worker.pms.port import PmsName
 
     view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
     items = await plan(conn, await _selection(conn, choice), view=view)
-    fleet = await read_fleet(conn, SyncMode(enabled=sync.enabled, test_mode=sync.test_mode))
+    ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+    fleet = await read_fleet(conn, ours)
     wanted = {item.destination for item in items if item.skip is None}
     notes = [f"note: {why}." for where, why in fleet.closed.items() if where in wanted]
-    if "guestly" in wanted and fleet.mode.enabled and fleet.mode.test_mode:
+    stale = still_testing(fleet, ours)
+    if "guestly" in wanted and stale is not None:
+        notes += wrapped(stale, first="note: ")
+    elif "guestly" in wanted and fleet.mode.enabled and fleet.mode.test_mode:
         notes.append("note: test mode is on (GUESTLY_TEST_MODE=true): nothing reaches Guestly.")
     return items, tuple(notes)
 
@@ -199,7 +205,7 @@ async def _act(
 ) -> None:
     from outbox_worker.operations.fleet import SyncMode
     from outbox_worker.operations.requeue import apply
-    from outbox_worker.operations.settling import wait_until_settled
+    from outbox_worker.operations.settling import only_tested, wait_until_settled
 
     async def change(part: Sequence[Item]) -> None:
         done.add(await apply(conn, part, request))
@@ -211,6 +217,7 @@ async def _act(
     if wait and done.requeued:
         ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
         done.settled = await wait_until_settled(conn, done.requeued, ours=ours, stalled=_stalled)
+        done.stale = await only_tested(conn, done.settled, ours=ours)
 
 
 def _stalled(why: str) -> None:

@@ -27,6 +27,7 @@ class Outcome:
         notes: What keeps it from having the effect that was meant, such as test mode.
         closed: Alerts about the named bookings that were closed.
         settled: What became of each, with --wait alone.
+        stale: Why some were only tested though our own settings send, and what to do.
     """
 
     dry_run: bool
@@ -37,6 +38,7 @@ class Outcome:
     skipped: tuple[Skipped, ...]
     closed: tuple[Closed, ...]
     settled: tuple[Settled, ...] | None
+    stale: str | None = None
 
 
 def preview(items: Sequence[Item], heading: str = "To be sent again") -> Iterator[str]:
@@ -82,7 +84,11 @@ def exit_code(outcome: Outcome) -> ExitCode:
     if not outcome.requeued and not outcome.closed:
         return ExitCode.UNCHANGED
     if outcome.settled is not None:
-        synced = sum(each.state == "synced" for each in outcome.settled)
+        # what was to be sent, and was only tested, is not there
+        synced = sum(
+            each.state == "synced" and not (each.tested and outcome.stale is not None)
+            for each in outcome.settled
+        )
         if not synced:
             return ExitCode.FAILED
         if synced < len(outcome.settled):
@@ -92,13 +98,21 @@ def exit_code(outcome: Outcome) -> ExitCode:
     return ExitCode.PARTLY if left else ExitCode.DONE
 
 
-def answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
-    """Lines about what was done; ``chosen``: how many subjects the plan had."""
+def answer(outcome: Outcome, *, chosen: int, missing: bool = False) -> Iterator[str]:
+    """Lines about what was done.
+
+    Args:
+        outcome: What was done.
+        chosen: How many subjects the plan had.
+        missing: Whether bookings were looked for that nobody asked to send.
+    """
     yield from left_alone([(each.name, each.reason) for each in outcome.skipped])
     if outcome.closed:
         yield f"{counted(len(outcome.closed), 'alert')} closed."
     if outcome.settled is not None:
         yield from results(outcome.settled)
+        if outcome.stale is not None:
+            yield from restart(outcome.stale)
     elif outcome.requeued:
         shown = ", ".join(each.name for each in outcome.requeued[:_SHOWN])
         yield from wrapped(f"Asked for again: {len(outcome.requeued)} ({shown})")
@@ -110,10 +124,17 @@ def answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
     elif outcome.interrupted:
         yield "Interrupted: what becomes of it was not waited for."
     elif not outcome.requeued and not outcome.closed:
+        if missing and not chosen:
+            yield "No confirmed booking is missing."
         yield "Nothing changed."
     elif outcome.requeued and outcome.settled is None:
         yield from outcome.notes
         yield f"next: outbox show {_word(outcome.requeued[0])}"
+
+
+def restart(stale: str) -> Iterator[str]:
+    """Lines that say what to do about a worker that tests what our own settings send."""
+    yield from wrapped(stale, first="next: ")
 
 
 def _word(requeued: Requeued) -> str:

@@ -74,7 +74,7 @@ def _banners(status: Status) -> Iterator[str]:
         yield f"TEST: {counted(status.tested, 'booking')} handled so far."
     for each in status.destinations:
         if each.closed and each.closed != DISABLED:
-            yield from wrapped(f"{each.destination} is {each.closed}")
+            yield from wrapped(f"{each.destination} is held: {each.closed}")
 
 
 def _needs(status: Status) -> Iterator[str]:

@@ -17,7 +17,7 @@ from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import wrapped
 from outbox_worker.cli.reply import Reply, printable
-from outbox_worker.cli.requeue_answer import results
+from outbox_worker.cli.requeue_answer import restart, results
 from outbox_worker.settings import LogLevel
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ def _tell(tried: Tried) -> None:
 def _exit_code(done: SyncedNow) -> ExitCode:
     if done.settled is None:
         return ExitCode.UNCHANGED
+    if done.stale is not None:
+        return ExitCode.FAILED
     return ExitCode.DONE if done.settled.state == "synced" else ExitCode.FAILED
 
 
@@ -159,6 +161,8 @@ def _lines(done: SyncedNow, sync: SyncSettings) -> Iterator[str]:
     yield from results([done.settled])
     if done.settled.state != "synced":
         yield f"next: outbox show {word}"
+    elif done.stale is not None:
+        yield from restart(done.stale)
     elif done.settled.tested:
         yield "next: set GUESTLY_TEST_MODE=false, then the same command once more"
     elif not sync.enabled:

@@ -45,7 +45,9 @@ class ListedDestination:
         test_mode: Whether what it is owed is handled without being sent.
         owed: Deliveries by state that will be sent without anybody's help.
         given_up: Deliveries that failed or were rejected.
-        last_success_at: When it last took something; None: never.
+        last_success_at: When something was last handed over to it; None: never. What was settled
+            without that (test mode, nothing to do, not set up) does not count.
+        not_set_up: Nothing was ever handed over, as it was not configured.
         now: The database's clock, aware UTC.
     """
 
@@ -61,6 +63,7 @@ class ListedDestination:
     owed: Mapping[State, int]
     given_up: int
     last_success_at: datetime | None
+    not_set_up: bool
     now: datetime
 
 
@@ -80,9 +83,20 @@ async def list_destinations(conn: Connection, ours: SyncMode) -> tuple[ListedDes
     for row in await cursor.fetchall():
         counts[Destination(row["destination"])][State(row["state"])] = row["n"]
     cursor = await conn.execute(query("last_successes"))
-    last = {row["destination"]: row["last_success_at"] for row in await cursor.fetchall()}
+    last: dict[str, datetime | None] = {}
+    unset: set[str] = set()
+    for row in await cursor.fetchall():
+        last[row["destination"]] = row["last_success_at"]
+        if row["unset"] and row["last_success_at"] is None:
+            unset.add(row["destination"])
     return tuple(
-        _listed(gate, fleet.mode, counts[destination], last.get(destination))
+        _listed(
+            gate,
+            fleet.mode,
+            counts[destination],
+            last.get(destination),
+            not_set_up=destination in unset,
+        )
         for destination in Destination
         if (gate := found.get(destination)) is not None
     )
@@ -102,7 +116,12 @@ def openness_of(gate: Gate, *, disabled: bool) -> Openness:
 
 
 def _listed(
-    gate: Gate, mode: SyncMode, counts: Mapping[State, int], last: datetime | None
+    gate: Gate,
+    mode: SyncMode,
+    counts: Mapping[State, int],
+    last: datetime | None,
+    *,
+    not_set_up: bool,
 ) -> ListedDestination:
     bookings = gate.destination is Destination.GUESTLY
     openness = openness_of(gate, disabled=bookings and not mode.enabled)
@@ -126,5 +145,6 @@ def _listed(
         owed={state: n for state, n in counts.items() if state not in _NOT_OWED and n},
         given_up=sum(n for state, n in counts.items() if state in _GIVEN_UP),
         last_success_at=last,
+        not_set_up=not_set_up,
         now=gate.now,
     )

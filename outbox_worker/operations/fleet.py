@@ -107,6 +107,27 @@ async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
     return Fleet(workers=workers, mode=mode, closed=closed, now=gates[0].now, held=frozenset(held))
 
 
+def still_testing(fleet: Fleet, ours: SyncMode) -> str | None:
+    """Say that running workers test what our own settings send, after a forgotten restart.
+
+    Args:
+        fleet: As read before or after.
+        ours: What our own environment says.
+
+    Returns:
+        A sentence that ends with what to do; None: no worker differs so.
+    """
+    stale = [each.id for each in fleet.workers if each.sync_enabled and each.test_mode]
+    if ours.test_mode or not stale:
+        return None
+    which = f"worker {stale[0]}" if len(stale) == 1 else f"workers {', '.join(stale)}"
+    verb, them = ("has", "it") if len(stale) == 1 else ("have", "them")
+    return (
+        f"the running {which} still {verb} GUESTLY_TEST_MODE=true,"
+        f" your settings say false: restart {them}"
+    )
+
+
 def reason(gate: Gate) -> str:
     """Why a gate that is not open takes nothing, in words that follow "it is held: "."""
     if gate.pause is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from outbox_worker.alerts.shown import token
 from outbox_worker.database import Connection
 from outbox_worker.errors import RefusedError, SettingsError
 from outbox_worker.operations.actions import record_action
@@ -24,7 +25,11 @@ from outbox_worker.sql import query
 
 #: Error code of a booking that was refused because its property has no listing.
 LISTING_MISSING = "listing_missing"
+#: Begins the fault of a listing about which the PMS did not answer.
+NOT_CHECKED = "not checked: "
 _LONGEST = 200
+#: How people write that there is none; as an id it would be sent to the PMS.
+_NO_LISTING = frozenset({"none", "null"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +73,31 @@ class ListingChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListingRemoval:
+    """One slug whose listing was taken away.
+
+    Args:
+        previous: The listing id before; None: there was none, and nothing changed.
+    """
+
+    slug: str
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListingCheck:
     """What the PMS says of one listing.
 
     Args:
         fault: What is wrong, one sentence; None: the PMS has it and it is active.
+        checked: False: the PMS did not say, and ``fault`` tells why.
     """
 
     slug: str
     listing_id: str | None
     title: str | None
     fault: str | None
+    checked: bool = True
 
 
 async def list_listings(conn: Connection, *, pms: PmsName) -> tuple[ListingRow, ...]:
@@ -115,6 +134,11 @@ async def set_listings(
     for slug, listing_id in wanted.items():
         _check_word("slug", slug)
         _check_word(f"listing id of {slug!r}", listing_id)
+        if listing_id.casefold() in _NO_LISTING:
+            raise RefusedError(
+                f"{listing_id!r} is no listing id; nothing was changed",
+                hint=f"To take a listing away: outbox listings remove {token(slug) or 'SLUG'}",
+            )
     slugs = sorted(wanted)
     async with conn.transaction():
         cursor = await conn.execute(
@@ -149,6 +173,25 @@ async def set_listings(
         )
         for row in rows
     )
+
+
+async def remove_listing(
+    conn: Connection, slug: str, *, pms: PmsName, actor: str
+) -> ListingRemoval:
+    """Take the listing of one property away: its bookings are refused from now on.
+
+    Args:
+        conn: Owns no transaction yet.
+        slug: Of the property; need not be known to the site.
+        pms: Whose listing.
+        actor: For the history.
+    """
+    async with conn.transaction():
+        cursor = await conn.execute(query("remove_listing"), {"pms": pms, "slug": slug})
+        row = await cursor.fetchone()
+        if row is not None:
+            await record_action(conn, actor=actor, action="remove listing", target=slug, affected=1)
+    return ListingRemoval(slug=slug, previous=row["listing_id"] if row else None)
 
 
 async def check_listings(
@@ -187,7 +230,13 @@ async def check_listings(
             fault_found = "the site has no property with this slug"
         elif fault_found is None and others:
             fault_found = f"{', '.join(others)} has the same listing: both would block one calendar"
-        yield ListingCheck(slug=row.slug, listing_id=row.listing_id, title=title, fault=fault_found)
+        yield ListingCheck(
+            slug=row.slug,
+            listing_id=row.listing_id,
+            title=title,
+            fault=fault_found,
+            checked=fault_found is None or not fault_found.startswith(NOT_CHECKED),
+        )
 
 
 async def _ask(pms: Pms, listing_id: str) -> tuple[str | None, str | None]:
@@ -200,11 +249,11 @@ async def _ask(pms: Pms, listing_id: str) -> tuple[str | None, str | None]:
         case Absent():
             return None, "the PMS has no such listing"
         case RateLimited():
-            return None, "not checked: the PMS asks us to slow down"
+            return None, f"{NOT_CHECKED}the PMS asks us to slow down"
         case Misconfigured(message=message):
             raise SettingsError((f"GUESTLY_API_KEY or GUESTLY_API_URL: {message}",))
         case Unavailable(message=message):
-            return None, f"not checked: {message}"
+            return None, f"{NOT_CHECKED}{message}"
         case Rejected(message=message):
             return None, f"the PMS refused the question: {message}"
         case _:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from outbox_worker.database import Connection, Row
-from outbox_worker.operations.fleet import Fleet, SyncMode, read_fleet
+from outbox_worker.operations.fleet import Fleet, SyncMode, read_fleet, still_testing
 from outbox_worker.operations.requeue import Requeued
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.outbox.delivery import Destination, State, state_of
@@ -100,7 +100,24 @@ def _why(waiting: Settled, fleet: Fleet) -> str:
 
 
 def _is_settled(each: Settled) -> bool:
-    return each.state is State.SYNCED or each.state in _AT_REST
+    return each.state is State.SYNCED or each.state in _AT_REST or each.note is not None
+
+
+async def only_tested(
+    conn: Connection, settled: Sequence[Settled], *, ours: SyncMode
+) -> str | None:
+    """Why something was only tested though our own settings send it, and what to do; None: no.
+
+    Args:
+        conn: Any connection; only reads.
+        settled: What became of it.
+        ours: What our own environment says.
+    """
+    if ours.test_mode or not any(each.tested for each in settled):
+        return None
+    return still_testing(await read_fleet(conn, ours), ours) or (
+        "a worker still had GUESTLY_TEST_MODE=true, your settings say false: restart it"
+    )
 
 
 async def look(
@@ -138,5 +155,13 @@ def _settled(requeued: Requeued, row: Row | None, closed: Mapping[Destination, s
         error_code=None if done else row["last_error_code"],
         error=None if done else row["last_error"],
         tested=done and row["tested"],
-        note=closed.get(destination) if state is State.HELD else None,
+        note=closed.get(destination) if state is State.HELD else _still_waiting(row, state),
     )
+
+
+def _still_waiting(row: Row, state: State) -> str | None:
+    """Why an event goes on waiting, which may be for days, although it has been tried."""
+    # due at once when it was asked for: only a worker that found no booking puts it off uncharged
+    put_off = row["due_at"] is not None and row["due_at"] > row["now"]
+    waits = row["destination"] == Destination.INBOX and state is State.WAITING and put_off
+    return "its booking does not exist" if waits else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from outbox_worker.operations.fleet import Fleet
 from outbox_worker.operations.plan import Item, Named, PmsView, plan
 from outbox_worker.operations.refs import Target
 from outbox_worker.operations.requeue import Requeued, apply
-from outbox_worker.operations.settling import Settled, look
+from outbox_worker.operations.settling import Settled, look, only_tested
 from outbox_worker.operations.slices import Request
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, State
@@ -56,6 +56,7 @@ class SyncedNow:
         skip: Why there was nothing to do; None: it was sent.
         settled: None with ``skip`` alone.
         attempts: Those that ended meanwhile.
+        stale: Why a worker that was quicker has only tested it, and what to do.
     """
 
     name: str
@@ -63,6 +64,7 @@ class SyncedNow:
     skip: str | None
     settled: Settled | None
     attempts: tuple[Tried, ...]
+    stale: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,7 @@ async def sync_now(
         skip=None,
         settled=settled,
         attempts=tuple(attempts),
+        stale=await only_tested(conn, [settled], ours=replace(fleet.mode, test_mode=test_mode)),
     )
 
 

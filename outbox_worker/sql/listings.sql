@@ -36,3 +36,7 @@ order by b.check_in_date, b.booking_reference
 
 -- name: set_listing_title
 update outbox.listing set title = %(title)s where pms = %(pms)s and slug = %(slug)s and listing_id = %(listing_id)s
+
+-- name: remove_listing
+delete from outbox.listing where pms = %(pms)s and slug = %(slug)s
+returning listing_id

@@ -257,7 +257,7 @@ async def test_pausing_and_resuming_may_be_repeated(database_url: str) -> None:
     assert [each.code for each in (first, again, resumed, nothing)] == [0, 0, 0, 0]
     assert re.match(r"guestly: paused until .* UTC\.\nnext: outbox resume guestly\n", first.out)
     assert "It was paused already, by anna until " in again.out
-    assert "guestly is paused by anna until resumed: still" in status.out
+    assert "guestly is held: paused by anna until resumed: still" in status.out
     assert resumed.out.startswith("guestly: resumed; it was paused until it is resumed.")
     assert nothing.out.startswith("guestly: was not paused, nothing to do.")
     for wrong in (

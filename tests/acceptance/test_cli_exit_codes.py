@@ -106,6 +106,8 @@ async def test_a_command_needs_only_the_settings_that_it_uses(
         (("requeue", "--missing", "--error", "x"), "go with --failed"),
         (("requeue", "--failed", "--since", "later"), "is no time"),
         (("listings", "set", "sea-loft", " "), "LISTING_ID is empty"),
+        (("pause",), "'DEST'. Give one of guestly, email, chat and inbox.\n"),
+        (("resume",), "'DEST'. Give one of guestly, email, chat and inbox.\n"),
         (("migrate", "--rollback", "--dry-run"), "stands alone"),
         (("--env-file", "/nowhere/at/all", "status"), "does not exist"),
     ],

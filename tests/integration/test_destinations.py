@@ -51,6 +51,26 @@ async def test_what_is_owed_is_counted_apart_from_what_was_given_up(conn: Connec
     assert found.last_success_at is not None
 
 
+@pytest.mark.parametrize(
+    ("outcome", "told", "not_set_up"),
+    [("held", True, False), ("test", False, False), ("not_configured", False, True)],
+)
+async def test_only_a_real_hand_over_is_a_success(
+    conn: Connection, *, outcome: str, told: bool, not_set_up: bool
+) -> None:
+    await synced(conn)
+    await conn.execute("delete from outbox.attempt")
+    await conn.execute(
+        "insert into outbox.attempt (delivery_id, fence, round, number, worker, started_at,"
+        " finished_at, outcome) select d.id, 1, 1, 1, 'w', now(), now(), %s from outbox.delivery d",
+        [outcome],
+    )
+
+    found = await guestly(conn)
+
+    assert (found.last_success_at is not None, found.not_set_up) == (told, not_set_up)
+
+
 async def test_sync_that_is_disabled_comes_before_all_other_reasons(conn: Connection) -> None:
     await gates.pause(conn, GUESTLY, by="anna", reason="maintenance", length=None)
 

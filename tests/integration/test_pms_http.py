@@ -177,13 +177,14 @@ async def test_a_call_that_never_got_its_turn_was_not_sent() -> None:
         serving(script) as server,
         client(server.url, within=SHORT, connections=1) as http,
     ):
-        first, second = await asyncio.gather(
-            http.exchange("POST", ("first",), body=b"{}"),
-            http.exchange("POST", ("second",), body=b"{}"),
+        first, *others = await asyncio.gather(
+            *(http.exchange("POST", (str(number),), body=b"{}") for number in range(5))
         )
         assert isinstance(first, Broken)
-        assert isinstance(second, NotSent)
-        assert [request.target for request in server.requests] == ["/first"]
+        # on a busy machine one may get its turn in the moment between two time-outs, not all
+        assert any(isinstance(each, NotSent) for each in others)
+        sent = sum(isinstance(each, Broken) for each in others)
+        assert len(server.requests) <= 1 + sent
 
 
 async def test_a_cancelled_call_is_cancelled_and_leaves_its_place_to_the_next() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
@@ -16,7 +16,7 @@ from outbox_worker.cli import layout
 from outbox_worker.cli.exits import ExitCode, exit_code_of
 from outbox_worker.cli.listing_file import FileFaultsError, parse_listings
 from outbox_worker.cli.reply import Fault, Reply, fault_json, jsonable, printable, reply_json
-from outbox_worker.cli.requeue_answer import Outcome, answer
+from outbox_worker.cli.requeue_answer import Outcome, answer, exit_code
 from outbox_worker.cli.since import Since
 from outbox_worker.env_file import parse_env_file
 from outbox_worker.errors import (
@@ -161,7 +161,7 @@ def test_every_faulty_line_of_an_env_file_is_named_without_its_content() -> None
 @pytest.mark.parametrize(
     "text",
     [
-        '{"sea-loft": "64f1", "old-mill": 7}',
+        '{"sea-loft": "64f1", "old-mill": "7"}',
         "slug,listing_id\nsea-loft, 64f1\n\n# later: x,y\nold-mill,7\n",
         'sea-loft,"64f1"\nold-mill,7',
         "# by hand\nListing_ID,Slug\n64f1,sea-loft\n7,old-mill\n",
@@ -179,8 +179,14 @@ def test_listings_come_as_a_json_map_or_as_csv(text: str) -> None:
         ("[1]", ("it is not a JSON object from slug to listing id",)),
         ('{"a": "1", "a": "2"}', ("entry 'a': a has another listing id further up",)),
         (
-            '{"a": null, "b": true, "c": {"d": "1"}}',
-            tuple(f"entry '{slug}': slug or listing id is missing" for slug in "abc"),
+            '{"a": null, "b": true, "c": {"d": "1"}, "d": 7, "e": ""}',
+            (
+                *(
+                    f"entry '{slug}': the listing id is no JSON string; put it in double quotes"
+                    for slug in "abcd"
+                ),
+                "entry 'e': slug or listing id is missing",
+            ),
         ),
         ("a,1\nb\n", ("line 2: expected slug,listing_id",)),
         (
@@ -278,3 +284,20 @@ def test_what_test_mode_handled_is_not_called_synced(tested: bool, says: str) ->
     )
 
     assert list(answer(outcome, chosen=1)) == [says]
+
+
+def test_what_was_only_tested_against_our_settings_fails_and_says_which_worker_to_restart() -> None:
+    stale = "the running worker w still has GUESTLY_TEST_MODE=true: restart it"
+    settled = Settled(
+        name="LA-1", state=State.SYNCED, reservation_id=None,
+        error_code=None, error=None, tested=True, note=None,
+    )  # fmt: skip
+    asked = Requeued(name="LA-1", delivery_id=DeliveryId(1), version=1)
+    outcome = Outcome(
+        dry_run=False, interrupted=False, plan=None, notes=(), requeued=(asked,),
+        skipped=(), closed=(), settled=(settled,), stale=stale,
+    )  # fmt: skip
+
+    assert list(answer(outcome, chosen=1))[-1] == f"next: {stale}"
+    assert exit_code(outcome) is ExitCode.FAILED
+    assert exit_code(replace(outcome, stale=None)) is ExitCode.DONE
