@@ -57,7 +57,7 @@ class _Run:
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
 @reason_option
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
-@click.option("--yes", is_flag=True, help="Do not ask; several REFs are asked about.")
+@click.option("--yes", is_flag=True, help="Do not ask. (One alone is never asked about.)")
 @standard_options
 @click.pass_obj
 def command(
