@@ -69,4 +69,6 @@ where b.id = v.id
 
 -- name: begin_ours
 -- For the rest of this transaction: the optional trigger on bookings is silent, and nobody waits for long.
-select set_config('outbox.origin', %(origin)s::text, true), set_config('lock_timeout', '2s', true)
+select set_config('outbox.origin', %(origin)s::text, true), set_config('lock_timeout', '2s', true),
+       -- a worker that is frozen, or a host that is lost, lets go of the bookings
+       set_config('idle_in_transaction_session_timeout', '5s', true)

@@ -3,7 +3,9 @@
 
 -- name: gate_begin
 -- Whoever holds a gate for long holds up its destination, and nothing else.
-select set_config('lock_timeout', '200ms', true)
+select set_config('lock_timeout', '200ms', true),
+       -- a worker that is frozen, or a host that is lost, lets go of it
+       set_config('idle_in_transaction_session_timeout', '5s', true)
 
 -- name: gate_lock
 select g.*, now() as now from outbox.destination g where g.destination = %(destination)s for no key update
@@ -62,13 +64,13 @@ returning *, now() as now
 
 -- name: gate_resume
 update outbox.destination set
-  paused_at = null, paused_until = null, paused_by = null, pause_reason = null, held_until = null, held_since = null,
+  paused_at = null, paused_until = null, paused_by = null, pause_reason = null, held_until = null,
   circuit_until = case when circuit = 'open' then least(circuit_until, now()) else circuit_until end, updated_at = now()
 where destination = %(destination)s
 returning *, now() as now
 
 -- name: gate_read_all
-select g.*, now() as now from outbox.destination g order by g.destination
+select g.*, g.held_since, now() as now from outbox.destination g order by g.destination
 
 -- name: redrive_given_up
 -- What was given up and not tried since then, first what would be tried again first; no more than can be taken up at once, so that new bookings never queue behind.

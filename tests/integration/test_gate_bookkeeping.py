@@ -165,3 +165,31 @@ async def test_a_probe_is_taken_once(conn: Connection) -> None:
         conn, Destination.GUESTLY, owner=WorkerId("b"), lease=LEASE, quiet=quiet
     )
     assert (first, second) == (rows[0], None)
+
+
+async def test_after_a_resume_the_next_answer_ends_the_alert_about_a_long_rest(
+    conn: Connection, database_url: str
+) -> None:
+    await owe_bookings(conn, 2)
+    pms = Destined(Mood.TOO_MANY)
+    pms.retry_after = timedelta(hours=1)
+    async with running(gated_loop(database_url, pms.handler(), slots=1), database_url):
+
+        async def told(*kinds: str) -> bool:
+            return await open_alerts(conn) == list(kinds)
+
+        await eventually(lambda: told("circuit_open"), "the long rest")
+        pms.mood = Mood.WELL
+        await gates.resume(conn, Destination.GUESTLY)
+        await eventually(told, "the end of the alert")
+
+
+async def test_a_process_that_freezes_with_the_gate_lets_go_of_it(
+    conn: Connection, database_url: str
+) -> None:
+    other = await connect(database_url, application_name="frozen")
+    async with other.transaction(force_rollback=True):
+        await gates.lock(other, Destination.GUESTLY)
+        cursor = await other.execute("show idle_in_transaction_session_timeout")
+        assert await cursor.fetchall() == [{"idle_in_transaction_session_timeout": "5s"}]
+    await other.close()
