@@ -184,9 +184,7 @@ async def test_after_a_resume_the_next_answer_ends_the_alert_about_a_long_rest(
         await eventually(told, "the end of the alert")
 
 
-async def test_a_process_that_freezes_with_the_gate_lets_go_of_it(
-    conn: Connection, database_url: str
-) -> None:
+async def test_a_process_that_freezes_with_the_gate_lets_go_of_it(database_url: str) -> None:
     other = await connect(database_url, application_name="frozen")
     async with other.transaction(force_rollback=True):
         await gates.lock(other, Destination.GUESTLY)
