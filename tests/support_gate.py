@@ -66,7 +66,7 @@ class Destined:
                 return Result(outcome=Retry(code="http_503", message="down", outage=True))
             case Mood.REFUSES_KEY:
                 return Result(
-                    outcome=_wait(AttemptOutcome.MISCONFIGURED, "unauthorized", http_status=401)
+                    outcome=_wait(AttemptOutcome.MISCONFIGURED, "unauthorized", everybodys=True)
                 )
             case Mood.REFUSES_BOOKING:
                 return Result(outcome=Park(code="invalid", message="no", http_status=422))
@@ -80,9 +80,9 @@ def _wait(
     code: str,
     due_in: timedelta = timedelta(0),
     *,
-    http_status: int | None = None,
+    everybodys: bool = False,
 ) -> Wait:
-    return Wait(due_in=due_in, record=record, code=code, message=code, http_status=http_status)
+    return Wait(due_in=due_in, record=record, code=code, message=code, everybodys=everybodys)
 
 
 def keeper_of(
@@ -143,6 +143,10 @@ async def gate(conn: Connection) -> dict[str, Any]:
     row = await cursor.fetchone()
     assert row is not None
     return row
+
+
+async def circuit_state(conn: Connection) -> str:
+    return str((await gate(conn))["circuit"])
 
 
 async def open_circuit(conn: Connection, *, cause: str = "outage", rest: str = "1 hour") -> None:

@@ -38,12 +38,6 @@ from outbox_worker.pms.port import (
 #: A person is told when a write of unknown outcome stays unknown for longer.
 _DOUBT_PATIENCE = timedelta(minutes=15)
 
-#: Statuses that refuse whoever asks, whatever the booking.
-_REFUSED_KEY = frozenset({401, 403})
-
-#: Statuses from here on are the fault of the PMS.
-_SERVER_ERROR = 500
-
 #: How soon a row is looked at again that waits for a person or for the settings to change.
 RECHECK = timedelta(seconds=60)
 
@@ -184,7 +178,7 @@ def failed(job: Job, answer: WriteAnswer, *, creating: bool = False) -> Result:
             retry = Retry(
                 code=answer.code,
                 message=answer.message,
-                outage=_outage(answer.http_status),
+                outage=answer.outage,
                 http_status=answer.http_status,
             )
             return retried(job, retry)
@@ -193,7 +187,7 @@ def failed(job: Job, answer: WriteAnswer, *, creating: bool = False) -> Result:
                 code=answer.code,
                 message=answer.message,
                 ambiguous=True,
-                outage=_outage(answer.http_status),
+                outage=answer.outage,
                 settled_for=job.rules.quiet if answer.finished and not creating else timedelta(0),
                 http_status=answer.http_status,
             )
@@ -208,11 +202,6 @@ def failed(job: Job, answer: WriteAnswer, *, creating: bool = False) -> Result:
             raise AssertionError("handled by the step that called")
         case _:
             assert_never(answer)
-
-
-def _outage(http_status: int | None) -> bool:
-    """Whether a failed call says that the PMS itself does not work."""
-    return http_status is None or http_status >= _SERVER_ERROR
 
 
 def retried(job: Job, retry: Retry) -> Result:
@@ -256,15 +245,15 @@ def abandoned(job: Job) -> Result:
 
 
 def _misconfigured(job: Job, answer: Misconfigured) -> Result:
-    everybodys = answer.http_status in _REFUSED_KEY
     wait = Wait(
         # Behind the others where the gate holds them all, so that another row is the next probe. An
         # address may be wrong for this booking alone: then the others go on, and it comes back.
-        due_in=timedelta(0) if everybodys else RECHECK,
+        due_in=timedelta(0) if answer.everybodys else RECHECK,
         record=AttemptOutcome.MISCONFIGURED,
         code=answer.code,
         message=answer.message,
         http_status=answer.http_status,
+        everybodys=answer.everybodys,
     )
     result = Result(outcome=wait, booking_id=job.booking.id)
     if job.claim.probe:

@@ -49,6 +49,7 @@ class Wait:
         message: One sentence for operators, without guest data.
         certain: Whether the outcome of earlier writes is now known (a reservation was adopted),
             which ends the uncertainty.
+        everybodys: With ``MISCONFIGURED``: whether whoever asks is refused, whatever the booking.
     """
 
     due_in: timedelta | None
@@ -57,6 +58,7 @@ class Wait:
     message: str
     http_status: int | None = None
     certain: bool = False
+    everybodys: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

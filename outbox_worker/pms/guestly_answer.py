@@ -92,7 +92,10 @@ def read(exchange: Exchange, *, what: str) -> ReadAnswer:
             http_status=status,
         )
     return Unavailable(
-        code=f"http_{status}", message=f"Guestly answered HTTP {status}", http_status=status
+        code=f"http_{status}",
+        message=f"Guestly answered HTTP {status}",
+        outage=_outage(status),
+        http_status=status,
     )
 
 
@@ -124,7 +127,10 @@ def write(exchange: Exchange, written: Written) -> WriteAnswer:
             return _unavailable(exchange)
         case Broken():
             return Ambiguous(
-                code=exchange.code, message=exchange.message, http_status=exchange.status
+                code=exchange.code,
+                message=exchange.message,
+                outage=_outage(exchange.status),
+                http_status=exchange.status,
             )
         case Answered():
             pass
@@ -147,6 +153,7 @@ def write(exchange: Exchange, written: Written) -> WriteAnswer:
         code=f"http_{status}",
         message=f"Guestly answered HTTP {status}; whether it took effect is not known",
         finished=codes.is_server_error(status) and status not in _GATEWAY and exchange.whole,
+        outage=_outage(status),
         http_status=status,
     )
 
@@ -200,12 +207,14 @@ def _common(answer: Answered) -> RateLimited | Misconfigured | None:
         return Misconfigured(
             code="unauthorized",
             message="Guestly refused the API key (HTTP 401); check GUESTLY_API_KEY",
+            everybodys=True,
             http_status=status,
         )
     if status == codes.FORBIDDEN:
         return Misconfigured(
             code="forbidden",
             message="Guestly refuses access (HTTP 403); check GUESTLY_API_KEY and its permissions",
+            everybodys=True,
             http_status=status,
         )
     if codes.is_redirect(status):
@@ -229,7 +238,14 @@ def _lost_address(status: int) -> Misconfigured:
 
 def _unavailable(exchange: NotSent | Broken) -> Unavailable:
     status = exchange.status if isinstance(exchange, Broken) else None
-    return Unavailable(code=exchange.code, message=exchange.message, http_status=status)
+    return Unavailable(
+        code=exchange.code, message=exchange.message, outage=_outage(status), http_status=status
+    )
+
+
+def _outage(status: int | None) -> bool:
+    """Whether a call that failed says that Guestly itself does not work."""
+    return status is None or codes.is_server_error(status)
 
 
 def sentence(error: DecodeError) -> str:

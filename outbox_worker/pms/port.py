@@ -133,10 +133,16 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """Nothing was written: not reached, or a read that failed."""
+    """Nothing was written: not reached, or a read that failed.
+
+    Args:
+        outage: Whether the PMS itself does not work, whatever it was asked: not reached, broken,
+            timed out, or its own error.
+    """
 
     code: str
     message: str
+    outage: bool = False
     http_status: int | None = None
 
 
@@ -146,11 +152,13 @@ class Ambiguous:
 
     Args:
         finished: Whether the PMS itself answered in full, so that nothing is under way any more.
+        outage: As of `Unavailable`.
     """
 
     code: str
     message: str
     finished: bool = False
+    outage: bool = False
     http_status: int | None = None
 
 
@@ -173,10 +181,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misconfigured:
-    """Wrong key, address or permission: not the booking's fault."""
+    """Wrong key, address or permission: not the booking's fault.
+
+    Args:
+        everybodys: Whether whoever asks is refused, as by a wrong key; an address may be wrong for
+            one booking alone.
+    """
 
     code: str
     message: str
+    everybodys: bool = False
     http_status: int | None = None
 
 

@@ -32,10 +32,6 @@ _KEEP_CALLS = timedelta(seconds=1)
 _BUSY = timedelta(milliseconds=100)
 
 
-#: Statuses that refuse whoever asks, whatever the booking.
-_REFUSED_KEY = frozenset({401, 403})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRules:
     """How one destination is spared.
@@ -336,7 +332,7 @@ def observed(finished: Finished, *, probe: bool) -> Observation:
             pass  # our own fault, or a look-up that says nothing about writes
         case Wait(record=AttemptOutcome.MISCONFIGURED):
             evidence, code = Evidence.MISCONFIGURED, outcome.code
-            sure = outcome.http_status in _REFUSED_KEY
+            sure = outcome.everybodys
         case Wait(record=AttemptOutcome.RATE_LIMITED):
             evidence, retry_after = Evidence.LIMITED, outcome.due_in or timedelta(0)
         case Park(http_status=None):

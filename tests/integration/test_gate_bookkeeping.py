@@ -20,8 +20,8 @@ from tests.support_gate import (
     Destined,
     Mood,
     allow_probe,
+    circuit_state,
     count,
-    gate,
     gated_loop,
     keeper_of,
     open_alerts,
@@ -29,10 +29,6 @@ from tests.support_gate import (
     owe_bookings,
 )
 from tests.support_loop import running
-
-
-async def state(conn: Connection) -> str:
-    return str((await gate(conn))["circuit"])
 
 
 async def test_what_ends_while_the_gate_is_written_is_told_next_time(
@@ -67,7 +63,7 @@ async def test_what_ends_while_the_gate_is_written_is_told_next_time(
     finally:
         await other.close()
     await keeper.tell(conn)
-    assert await state(conn) == "closed"
+    assert await circuit_state(conn) == "closed"
 
 
 async def test_a_gate_that_cannot_be_written_keeps_no_result_from_being_recorded(
@@ -151,7 +147,7 @@ async def test_look_ups_that_work_do_not_hide_that_no_write_gets_through(
             about = replace(claim, id=DeliveryId(row))
             keeper.saw(Finished(claim=about, result=Result(outcome=outcome), seconds=0.1, calls=1))
         await keeper.tell(conn)
-    assert await state(conn) == "open"
+    assert await circuit_state(conn) == "open"
 
 
 async def test_a_probe_is_taken_once(conn: Connection) -> None:
