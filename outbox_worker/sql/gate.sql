@@ -8,7 +8,9 @@ select set_config('lock_timeout', '200ms', true),
        set_config('idle_in_transaction_session_timeout', '5s', true)
 
 -- name: gate_lock
-select g.*, now() as now from outbox.destination g where g.destination = %(destination)s for no key update
+select g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
+       g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
+from outbox.destination g where g.destination = %(destination)s for no key update
 
 -- name: gate_insert
 insert into outbox.destination (destination) values (%(destination)s) on conflict do nothing
@@ -56,21 +58,25 @@ where destination = %(destination)s and circuit = 'open' and circuit_until > now
 returning destination
 
 -- name: gate_pause
-update outbox.destination set
+update outbox.destination g set
   paused_at = coalesce(case when paused_until is null or paused_until > now() then paused_at end, now()),
   paused_until = now() + %(length)s::interval, paused_by = %(by)s, pause_reason = %(reason)s, updated_at = now()
 where destination = %(destination)s
-returning *, now() as now
+returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
+          g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
 
 -- name: gate_resume
-update outbox.destination set
+update outbox.destination g set
   paused_at = null, paused_until = null, paused_by = null, pause_reason = null, held_until = null,
   circuit_until = case when circuit = 'open' then least(circuit_until, now()) else circuit_until end, updated_at = now()
 where destination = %(destination)s
-returning *, now() as now
+returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
+          g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
 
 -- name: gate_read_all
-select g.*, g.held_since, now() as now from outbox.destination g order by g.destination
+select g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
+       g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
+from outbox.destination g order by g.destination
 
 -- name: redrive_given_up
 -- What was given up and not tried since then, first what would be tried again first; no more than can be taken up at once, so that new bookings never queue behind.

@@ -7,8 +7,11 @@ import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
-from outbox_worker.database import Connection, connect
-from outbox_worker.errors import DatabaseError
+import pytest
+
+from outbox_worker.bookings import store as bookings
+from outbox_worker.database import Connection, connect, translated
+from outbox_worker.errors import DatabaseError, SchemaError
 from outbox_worker.gate import store as gates
 from outbox_worker.handlers.effect import Result
 from outbox_worker.outbox import store
@@ -180,10 +183,40 @@ async def test_after_a_resume_the_next_answer_ends_the_alert_about_a_long_rest(
         await eventually(told, "the end of the alert")
 
 
+async def patience_of(conn: Connection) -> str:
+    """How long Postgres lets a transaction stand idle before it ends it."""
+    cursor = await conn.execute("show idle_in_transaction_session_timeout")
+    row = await cursor.fetchone()
+    return str((row or {})["idle_in_transaction_session_timeout"])
+
+
+async def test_a_process_that_freezes_with_bookings_in_hand_lets_go_of_them(
+    conn: Connection,
+) -> None:
+    async with conn.transaction():
+        await bookings.begin_ours(conn, "test")
+        assert await patience_of(conn) == "5s"
+    assert await patience_of(conn) == "0", "of that transaction alone"
+
+
 async def test_a_process_that_freezes_with_the_gate_lets_go_of_it(database_url: str) -> None:
     other = await connect(database_url, application_name="frozen")
     async with other.transaction(force_rollback=True):
         await gates.lock(other, Destination.GUESTLY)
-        cursor = await other.execute("show idle_in_transaction_session_timeout")
-        assert await cursor.fetchall() == [{"idle_in_transaction_session_timeout": "5s"}]
+        assert await patience_of(other) == "5s"
     await other.close()
+
+
+async def test_on_a_schema_that_is_not_migrated_every_question_about_a_gate_says_so(
+    conn: Connection,
+) -> None:
+    await conn.execute("alter table outbox.destination drop column held_since")
+    guestly = Destination.GUESTLY
+    for ask in (
+        lambda: gates.read_all(conn),
+        lambda: gates.lock(conn, guestly),
+        lambda: gates.pause(conn, guestly, by="zoe", reason="", length=None),
+        lambda: gates.resume(conn, guestly),
+    ):
+        with pytest.raises(SchemaError), translated():
+            await ask()
