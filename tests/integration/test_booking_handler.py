@@ -110,6 +110,24 @@ async def test_an_effect_that_lands_late_is_waited_for_and_adopted(
     assert row.snapshot.attempts == 2, "waiting for it costs no attempt"
 
 
+async def test_a_create_that_failed_in_full_is_not_repeated_while_a_look_up_may_lag(
+    conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
+) -> None:
+    pms.switch(idempotency="ignore", availability=False)
+    pms.faults(
+        {"fault": "error", "status": 500, "operation": "create", "when": "after", "times": 1},
+        {"fault": "stale", "operation": "lookup", "seconds": 1.0},
+    )
+
+    row = await sync(conn, booking, handler(adapter, quiet=2.0))
+
+    (held,) = pms.reservations()
+    assert row.snapshot.delivered == row.snapshot.requested
+    assert (await booking_row(conn, booking))["guestly_reservation_id"] == held["_id"]
+    outcomes = [attempt["outcome"] for attempt in await attempts_of(conn, row.id)]
+    assert "waiting" in outcomes, "the look-up found nothing at first"
+
+
 async def test_without_the_look_up_that_fault_would_have_doubled_it(
     conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
 ) -> None:

@@ -140,6 +140,15 @@ MUTANTS = (
         seen_by=at(BOOKING, "test_an_effect_that_lands_late_is_waited_for_and_adopted"),
     ),
     Mutant(
+        rule="a create that failed in full waits for the quiet period too",
+        file=RESULTS_PY,
+        old="settled_for=job.rules.quiet if answer.finished and not creating else timedelta(0),",
+        new="settled_for=job.rules.quiet if answer.finished else timedelta(0),",
+        seen_by=at(
+            BOOKING, "test_a_create_that_failed_in_full_is_not_repeated_while_a_look_up_may_lag"
+        ),
+    ),
+    Mutant(
         rule="a failed look-up is an attempt",
         file=RESULTS_PY,
         old="        case Unavailable():\n            retry = Retry(",

@@ -143,3 +143,14 @@ def test_the_events_to_subscribe_to_are_all_that_are_understood() -> None:
 
     assert understood == set(block.text.split())
     assert len(understood) == len(block.text.split())
+
+
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def test_a_test_that_a_document_names_exists() -> None:
+    named = NAMED_TEST.findall((ROOT / "docs/explanation/guarantees.md").read_text("utf-8"))
+
+    assert named
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
