@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from typing import Any
 
-from outbox_worker.database import Connection
+from outbox_worker.database import Connection, Row
 from outbox_worker.gate import store as gate_store
 from outbox_worker.gate.circuit import Cause, State
 from outbox_worker.gate.store import Gate
@@ -24,6 +25,9 @@ class Worker:
     """A worker that has been seen lately.
 
     Args:
+        test_mode: How it handles bookings; says nothing where ``sync_enabled`` is false.
+        listening: Whether it hears notifications; else it polls.
+        in_flight: Calls under way at its last heartbeat.
         seen_ago: Since its last heartbeat, by the database's clock.
     """
 
@@ -67,6 +71,11 @@ class Fleet:
     held: frozenset[Destination] = frozenset()
 
 
+def worker_facts(row: Row) -> dict[str, Any]:
+    """The fields of a `Worker`, of a row of ``outbox.worker`` with ``seen_ago``."""
+    return {field.name: row[field.name] for field in fields(Worker)}
+
+
 async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
     """Workers and gates.
 
@@ -75,22 +84,7 @@ async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
         ours: What our own environment says; used while no worker is running.
     """
     cursor = await conn.execute(query("live_workers"), {"alive": ALIVE})
-    workers = tuple(
-        Worker(
-            id=row["id"],
-            host=row["host"],
-            pid=row["pid"],
-            version=row["version"],
-            pms=row["pms"],
-            sync_enabled=row["sync_enabled"],
-            test_mode=row["test_mode"],
-            listening=row["listening"],
-            in_flight=row["in_flight"],
-            started_at=row["started_at"],
-            seen_ago=row["seen_ago"],
-        )
-        for row in await cursor.fetchall()
-    )
+    workers = tuple(Worker(**worker_facts(row)) for row in await cursor.fetchall())
     # one that sends is enough for bookings to be sent, and for them to be real
     senders = [worker for worker in workers if worker.sync_enabled]
     mode = (

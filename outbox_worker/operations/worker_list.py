@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from outbox_worker.database import Connection, Row
-from outbox_worker.operations.fleet import ALIVE
+from outbox_worker.operations.fleet import ALIVE, Worker, worker_facts
 from outbox_worker.sql import query
 
 #: Workers that have not been seen for longer are left out.
@@ -25,29 +25,14 @@ class WorkerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedWorker:
-    """A worker that has been seen lately.
+class ListedWorker(Worker):
+    """A worker, running or not.
 
     Args:
-        test_mode: How it handles bookings; says nothing where ``sync_enabled`` is false.
-        listening: Whether it hears notifications; else it polls.
-        in_flight: Calls under way at its last heartbeat.
-        seen_ago: Since its last heartbeat, by the database's clock.
         stopped_at: When it said that it stops; aware UTC.
     """
 
-    id: str
     state: WorkerState
-    host: str
-    pid: int
-    version: str
-    pms: str
-    sync_enabled: bool
-    test_mode: bool
-    listening: bool
-    in_flight: int
-    started_at: datetime
-    seen_ago: timedelta
     stopped_at: datetime | None
 
 
@@ -67,18 +52,4 @@ def _worker(row: Row) -> ListedWorker:
         state = WorkerState.STOPPED
     else:
         state = WorkerState.RUNNING if row["seen_ago"] < ALIVE else WorkerState.SILENT
-    return ListedWorker(
-        id=row["id"],
-        state=state,
-        host=row["host"],
-        pid=row["pid"],
-        version=row["version"],
-        pms=row["pms"],
-        sync_enabled=row["sync_enabled"],
-        test_mode=row["test_mode"],
-        listening=row["listening"],
-        in_flight=row["in_flight"],
-        started_at=row["started_at"],
-        seen_ago=row["seen_ago"],
-        stopped_at=row["stopped_at"],
-    )
+    return ListedWorker(**worker_facts(row), state=state, stopped_at=row["stopped_at"])

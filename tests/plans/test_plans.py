@@ -31,11 +31,6 @@ _ANALYZED = frozenset(State) - {State.NONE}
 World = tuple[Dataset, Connection]
 
 
-def _owed(what: str) -> pytest.MarkDecorator:
-    # not in every state of the statistics
-    return pytest.mark.xfail(reason=what, raises=AssertionError, strict=False)
-
-
 def _pairs() -> list[ParameterSet]:
     """Each statement with what the planner may believe, by belief: changing it takes seconds."""
     return [
@@ -43,7 +38,6 @@ def _pairs() -> list[ParameterSet]:
             case,
             state,
             id=f"{case.name}-{state.name.lower()}",
-            marks=[_owed(case.owed)] if case.owed else [],
         )
         for state in State
         for cases, states in (((*ENGINE, *PAYMENTS), State), (PEOPLE, _ANALYZED))
@@ -71,7 +65,13 @@ def test_a_statement_reads_what_it_is_about(
     large: World,
     few: dict[str, int],
     belief: Belief,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if case.owed and (state, mode) == (State.NONE, Mode.CUSTOM):
+        # which index is taken then depends on the version of Postgres
+        request.applymarker(
+            pytest.mark.xfail(reason=case.owed, raises=AssertionError, strict=False)
+        )
     belief.put(state)
     if case.name not in few:
         few[case.name] = _cost(case, small, Mode.CUSTOM).buffers
