@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,9 +10,8 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from outbox_worker.alerts import shown
+from outbox_worker.alerts.bounded_post import BoundedPost, Posted
 from outbox_worker.alerts.mime import SENDER_NAME
 from outbox_worker.alerts.port import Accepted, AlertMessage
 from outbox_worker.errors import AlertChannelError
@@ -25,14 +23,6 @@ _TIMEOUT = timedelta(seconds=10)
 _BODY_LIMIT = 16 * 1024
 _SENTENCE_LIMIT = 200
 _TOO_MANY = 429
-#: Nothing of the request has left, whatever follows.
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
-)
 
 
 class _Shape(Enum):
@@ -66,15 +56,14 @@ class EmailApiChannel:
         self._key = api_key
         self._sender = sender
         self._recipients = tuple(recipients)
-        self._timeout = timeout
-        self._client = httpx.AsyncClient(
-            timeout=timeout.total_seconds(), trust_env=False, follow_redirects=False
+        self._post = BoundedPost(
+            code="email_api", name="the mail API", timeout=timeout, body_limit=_BODY_LIMIT
         )
 
     @property
     def timeout(self) -> timedelta:
         """Longest time of one `send`."""
-        return self._timeout
+        return self._post.timeout
 
     async def send(self, message: AlertMessage) -> Accepted:
         """Post one mail.
@@ -82,30 +71,6 @@ class EmailApiChannel:
         Raises:
             AlertChannelError: Not reached, refused, or no answer in time.
         """
-        try:
-            # httpx bounds each read; a server that answers byte by byte would hold us for ever
-            async with asyncio.timeout(self._timeout.total_seconds()):
-                return await self._post(message)
-        except TimeoutError as error:
-            raise AlertChannelError(
-                "email_api_timeout", "the mail API did not answer in time", ambiguous=True
-            ) from error
-        except _NOT_SENT as error:
-            raise AlertChannelError(
-                "email_api_unreachable", f"the mail API cannot be reached: {_name(error)}"
-            ) from error
-        except httpx.HTTPError as error:
-            raise AlertChannelError(
-                "email_api_broken",
-                f"the connection to the mail API broke: {_name(error)}",
-                ambiguous=True,
-            ) from error
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
-    async def _post(self, message: AlertMessage) -> Accepted:
         body = json.dumps(self.body(message)).encode()
         headers = {
             "Authorization": f"Bearer {self._key.reveal()}",
@@ -117,10 +82,11 @@ class EmailApiChannel:
             # since must not be refused for ever
             digest = sha256(body).hexdigest()[:32]
             headers["Idempotency-Key"] = f"{message.message_id.strip('<>')}/{digest}"
-        async with self._client.stream(
-            "POST", self._endpoint, content=body, headers=headers
-        ) as response:
-            return _accepted(response, await _beginning(response))
+        return _accepted(await self._post.send(self._endpoint, content=body, headers=headers))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._post.aclose()
 
     def body(self, message: AlertMessage) -> dict[str, Any]:
         """What is posted, as JSON values."""
@@ -161,19 +127,11 @@ def _shape_of(endpoint: str) -> _Shape:
     )
 
 
-async def _beginning(response: httpx.Response) -> bytes:
-    read = b""
-    async for chunk in response.aiter_bytes():
-        read += chunk
-        if len(read) >= _BODY_LIMIT:
-            break
-    return read[:_BODY_LIMIT]
-
-
-def _accepted(response: httpx.Response, body: bytes) -> Accepted:
+def _accepted(posted: Posted) -> Accepted:
+    response = posted.response
     status = response.status_code
     if response.is_success:
-        if "html" in response.headers.get("content-type", ""):
+        if posted.is_page:
             raise AlertChannelError(
                 "email_api_html",
                 "the mail API answered with a web page: check EMAIL_API_ENDPOINT",
@@ -183,9 +141,12 @@ def _accepted(response: httpx.Response, body: bytes) -> Accepted:
     if response.is_redirect:
         why = "answered with a redirect: check EMAIL_API_ENDPOINT"
     elif status in {401, 403}:
-        why = f"refused the key or the sender: check EMAIL_API_KEY and EMAIL_FROM{_reason(body)}"
+        why = (
+            "refused the key or the sender: check EMAIL_API_KEY and EMAIL_FROM"
+            f"{_reason(posted.beginning)}"
+        )
     else:
-        why = f"answered {status}{_reason(body)}"
+        why = f"answered {status}{_reason(posted.beginning)}"
     raise AlertChannelError(
         f"email_api_{status}",
         f"the mail API {why}",
@@ -208,8 +169,3 @@ def _reason(body: bytes) -> str:
             return f" ({shown.clean(text, _SENTENCE_LIMIT)})"
         case _:
             return ""
-
-
-def _name(error: Exception) -> str:
-    # the text of the error may quote the address, which may hold a key
-    return type(error).__name__
