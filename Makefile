@@ -47,7 +47,7 @@ test: $(STAMP) ## Run every test against a throw-away Postgres (or the one in TE
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-all
-test-all: ## Run every test on Python 3.11 and 3.13, with the embedded Postgres and with Debian's 15
+test-all: ## Run every test on each Python and Postgres, the plans, PgBouncer and the mutants
 	@tests/matrix.sh
 
 .PHONY: test-docker

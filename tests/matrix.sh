@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every test on each Python with each Postgres, then on the first Python the query plans with each Postgres and every test
-# through PgBouncer. One folder .venv-VERSION per Python. What this machine lacks is skipped and said. Ends with 1 if any
+# Every test on each Python with each Postgres, then on the first Python the query plans with each Postgres, every test
+# through PgBouncer, and the rules taken out one by one. One folder .venv-VERSION per Python. What this machine lacks is skipped and said. Ends with 1 if any
 # combination failed, after all of them have run.
 set -u -o pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -51,6 +51,7 @@ if [ -n "$first" ]; then
     run "Query plans, Postgres 15 of this machine" OUTBOX_TEST_POSTGRES_BIN="$postgres_15" "$first" test-plans
   fi
   run "Through PgBouncer, embedded Postgres" OUTBOX_TEST_POSTGRES_BIN= "$first" test-pooler
+  run "Each rule taken out, embedded Postgres" OUTBOX_TEST_POSTGRES_BIN= "$first" mutants
 fi
 
 [ ${#failed[@]} = 0 ] || printf '=== failed: %s\n' "${failed[@]}" >&2

@@ -121,7 +121,8 @@ async def test_a_create_that_failed_in_full_is_not_repeated_while_a_look_up_may_
 
     row = await sync(conn, booking, handler(adapter, quiet=2.0))
 
-    (held,) = pms.reservations()
+    held, *doubles = pms.reservations()
+    assert doubles == []
     assert row.snapshot.delivered == row.snapshot.requested
     assert (await booking_row(conn, booking))["guestly_reservation_id"] == held["_id"]
     outcomes = [attempt["outcome"] for attempt in await attempts_of(conn, row.id)]

@@ -71,6 +71,7 @@ PEOPLE: tuple[Case, ...] = (
     case("list_parked", {"limit": 5}, "delivery_failed", reads=Reads.ALL),
     case("list_missing", {"limit": 5}, reads=Reads.ALL),
     case("requeue_missing", {}, reads=Reads.ALL),
+    case("last_successes", {}, reads=Reads.ALL),
     case("count_bookings", {}, reads=Reads.ALL),
     case("list_waiting_events", {"limit": 5}, "inbox_event_pkey", reads=Reads.UNFINISHED),
     case("ref_exact", _meant("LA-7"), "bookings_booking_reference_key", label="a reference"),
