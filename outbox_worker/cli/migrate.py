@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from outbox_worker.cli.exits import ExitCode
@@ -9,6 +11,9 @@ from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import wrapped
 from outbox_worker.cli.prompt import require_consent
 from outbox_worker.cli.reply import Reply
+
+if TYPE_CHECKING:
+    from outbox_worker.migrate import MigrationReport
 
 
 @click.command("migrate", short_help="Create or update the tables of this project.")
@@ -59,9 +64,16 @@ def command(
         lines=(
             *(lines or ("Nothing to do: the database is up to date.",)),
             *(line for text in report.warnings for line in wrapped(text, first="warning: ")),
+            f"next: outbox {_next(report, planned=dry_run, trigger=with_booking_trigger)}",
         ),
         code=ExitCode.DONE,
     )
+
+
+def _next(report: MigrationReport, *, planned: bool, trigger: bool) -> str:
+    if not planned or not (report.pending or report.trigger_created):
+        return "status"
+    return "migrate --with-booking-trigger" if trigger else "migrate"
 
 
 def _trigger_line(*, created: bool, dry_run: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from outbox_worker.alerts.shown import token
 from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.layout import columns, counted, day, wrapped
 
@@ -111,8 +112,6 @@ def answer(outcome: Outcome, *, chosen: int, missing: bool = False) -> Iterator[
         yield f"{counted(len(outcome.closed), 'alert')} closed."
     if outcome.settled is not None:
         yield from results(outcome.settled)
-        if outcome.stale is not None:
-            yield from restart(outcome.stale)
     elif outcome.requeued:
         shown = ", ".join(each.name for each in outcome.requeued[:_SHOWN])
         yield from wrapped(f"Asked for again: {len(outcome.requeued)} ({shown})")
@@ -121,7 +120,8 @@ def answer(outcome: Outcome, *, chosen: int, missing: bool = False) -> Iterator[
     if outcome.interrupted and left:
         yield f"Interrupted: {counted(left, 'row')} not reached."
         yield "next: the same command goes on with what is left"
-    elif outcome.interrupted:
+        return
+    if outcome.interrupted:
         yield "Interrupted: what becomes of it was not waited for."
     elif not outcome.requeued and not outcome.closed:
         if missing and not chosen:
@@ -129,7 +129,23 @@ def answer(outcome: Outcome, *, chosen: int, missing: bool = False) -> Iterator[
         yield "Nothing changed."
     elif outcome.requeued and outcome.settled is None:
         yield from outcome.notes
-        yield f"next: outbox show {_word(outcome.requeued[0])}"
+    yield from _next(outcome)
+
+
+def _next(outcome: Outcome) -> Iterator[str]:
+    """The next sensible command: where something is not as it should be, else how all is."""
+    if outcome.stale is not None:
+        yield from restart(outcome.stale)
+        return
+    unsettled = [each.name for each in outcome.settled or () if each.state != "synced"]
+    asked = outcome.requeued if outcome.settled is None else ()
+    names = [
+        *unsettled,
+        *(_word(each) for each in asked),
+        *(each.name for each in outcome.skipped if not outcome.requeued),
+    ]
+    known = token(names[0]) if names else None
+    yield f"next: outbox show {known}" if known else "next: outbox status"
 
 
 def restart(stale: str) -> Iterator[str]:
@@ -138,8 +154,6 @@ def restart(stale: str) -> Iterator[str]:
 
 
 def _word(requeued: Requeued) -> str:
-    from outbox_worker.alerts.shown import token
-
     return token(requeued.name) or str(requeued.delivery_id)
 
 

@@ -201,7 +201,10 @@ async def test_1_when_what_was_waited_for_fails(conn: Connection, database_url: 
     ended = await run(database_url, "requeue", "LA-1", "--wait")
 
     assert ended.code == 1
-    assert ended.out == ("LA-1  held: Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)\n")
+    assert ended.out == (
+        "LA-1  held: Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)\n"
+        "next: outbox show LA-1\n"
+    )
 
 
 async def test_what_keeps_a_request_from_its_effect_is_said(
@@ -264,13 +267,16 @@ async def test_migrating_is_idempotent_and_says_what_it_did(empty_database_url: 
 
     assert planned.data()["pending"] == first.data()["applied"] != []
     assert (first.code, second.code) == (0, 0)
-    assert second.out == "Nothing to do: the database is up to date.\n"
+    assert second.out == "Nothing to do: the database is up to date.\nnext: outbox status\n"
     trigger = ("migrate", "--with-booking-trigger")
-    for arguments, became in (
-        (("--dry-run",), "would create {}"), ((), "{} created"), ((), "{} already there"),
-    ):  # fmt: skip
+    named = "trigger outbox_booking_changed on public.bookings"
+    for arguments, became, then in (
+        (("--dry-run",), f"would create {named}", "migrate --with-booking-trigger"),
+        ((), f"{named} created", "status"),
+        ((), f"{named} already there", "status"),
+    ):
         said = (await run(empty_database_url, *trigger, *arguments)).out
-        assert said == became.format("trigger outbox_booking_changed on public.bookings") + "\n"
+        assert said == f"{became}\nnext: outbox {then}\n"
     undone = await run(empty_database_url, "migrate", "--rollback", "--yes", "--json")
     assert undone.code == 0
     assert set(undone.data()["rolled_back"]) == set(first.data()["applied"])

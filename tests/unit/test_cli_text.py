@@ -283,7 +283,7 @@ def test_what_test_mode_handled_is_not_called_synced(tested: bool, says: str) ->
         settled=(settled,),
     )
 
-    assert list(answer(outcome, chosen=1)) == [says]
+    assert list(answer(outcome, chosen=1)) == [says, "next: outbox status"]
 
 
 def test_what_was_only_tested_against_our_settings_fails_and_says_which_worker_to_restart() -> None:
