@@ -7,15 +7,17 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+PMS ?= guestly
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 # pip warns once per wheel folder that its configuration names and that does not exist.
 QUIETLY := 2>&1 | sed '/^WARNING: Location .* is ignored/d'
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON=python3.13 (interpreter for setup), VENV=.venv, ARGS=\"…\" (for demo, run, test, migrate)"
+	@echo "Variables: PYTHON=python3.13 (interpreter for setup), VENV=.venv, PMS=guesty (for demo, run, chaos), ARGS=\"…\" (for demo, run, test, migrate)"
 
 .PHONY: setup
 setup: $(STAMP) ## Create .venv and install the locked dependencies and the project
@@ -32,11 +34,11 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 .PHONY: demo
 demo: $(STAMP) ## Show it all with real processes: payments, faults, alerts, repair
-	@$(BIN)/python -m outbox_worker.demo $(ARGS)
+	@$(BIN)/python -m outbox_worker.demo --pms $(PMS) $(ARGS)
 
 .PHONY: run
 run: $(STAMP) ## Keep the demo's stack up until Ctrl-C and print how to talk to it
-	@$(BIN)/python -m outbox_worker.demo --keep-running --port 8080 $(ARGS)
+	@$(BIN)/python -m outbox_worker.demo --pms $(PMS) --keep-running --port 8080 $(ARGS)
 
 .PHONY: migrate
 migrate: $(STAMP) ## Bring the database in DATABASE_URL up to date (ARGS=--dry-run to look first)
@@ -68,7 +70,15 @@ test-systemd: $(STAMP) ## Boot a real systemd and run the units in it (root and 
 
 .PHONY: chaos
 chaos: $(STAMP) ## Break everything at any moment: 20 seeds, 5,000 bookings (ARGS="--seed 7" for one)
-	@$(BIN)/python -m tests.chaos $(ARGS)
+	@$(BIN)/python -m tests.chaos --pms $(PMS) $(ARGS)
+
+.PHONY: bench
+bench: $(BENCH_STAMP) ## Measure it all, beside the peers if installed (ARGS="receiver light --rounds 3")
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-bench.lock $(QUIETLY)
+	@touch $@
 
 .PHONY: mutants
 mutants: $(STAMP) ## Take the engine's rules out one by one and see a test fail
@@ -100,10 +110,11 @@ units: $(STAMP) ## Check the systemd units (systemd-analyze verify and security)
 	@$(BIN)/python -m pytest -q tests/architecture/test_units.py
 
 .PHONY: lock
-lock: ## Renew both lock files from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
+lock: ## Renew the lock files from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
 	@command -v $(UV) >/dev/null || { echo "uv is needed: install it anywhere and say make lock UV=/path/to/uv" >&2; exit 2; }
 	@$(LOCK) pyproject.toml -o requirements.lock
 	@$(LOCK) --extra dev --extra demo pyproject.toml -o requirements-dev.lock
+	@$(LOCK) --extra bench --constraint requirements-dev.lock pyproject.toml -o requirements-bench.lock
 UV ?= uv
 # --universal: one file for every platform and Python; neither header nor index, so no registry's address is kept.
 LOCK = UV_PYTHON_DOWNLOADS=never $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \

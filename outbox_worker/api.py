@@ -179,13 +179,13 @@ async def _sync(booking_id: UUID, environ: Mapping[str, str] | None, *, again: b
         if not setup.sync.enabled:
             return _refused("Sync disabled")
         delivery_id = await _requested(conn, booking_id, view, setup, again=again)
-        async with open_pms(setup.sync, connections=1) as pms:
+        async with open_pms(setup.sync, setup.database, connections=1) as pms:
             row = await deliver_one(
                 conn,
                 delivery_id,
                 handler=booking_handler(setup.sync, pms),
                 gatekeeper=Gatekeeper(
-                    gate_rules(setup.sync), owner=new_worker_id(), lease=setup.worker.lease
+                    gate_rules(setup.sync, pms), owner=new_worker_id(), lease=setup.worker.lease
                 ),
                 lease=setup.worker.lease,
                 patience=PATIENCE,

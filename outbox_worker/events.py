@@ -41,9 +41,12 @@ class Event(StrEnum):
     HANDLER_CRASHED = "handler.crashed"
     DELIVERY_REDRIVEN = "delivery.redriven"
     GATE_FAILED = "gate.failed"
+    RATE_SHARED = "rate.shared"
     CIRCUIT_OPENED = "circuit.opened"
     CIRCUIT_CLOSED = "circuit.closed"
     CIRCUIT_PROBED = "circuit.probed"
+    TOKEN_RENEWED = "token.renewed"  # noqa: S105 # a name
+    TOKEN_FAILED = "token.failed"  # noqa: S105 # a name
     SYNC_DISABLED = "sync.disabled"
     SYNC_TESTING = "sync.testing"
     # bookings

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeVar
 
 from outbox_worker import settings_values as values
@@ -57,10 +58,22 @@ _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
+#: Guesty works a change off after it has answered, and its search lags behind.
+_GUESTY_QUIET = timedelta(seconds=90)
+
 
 class _PmsWord(StrEnum):
     GUESTLY = "guestly"
     GUESTY = "guesty"
+
+
+#: Settings that a call needs, by the value of ``PMS``.
+NEEDED_TO_CALL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        _PmsWord.GUESTLY: ("GUESTLY_API_URL", "GUESTLY_API_KEY"),
+        _PmsWord.GUESTY: ("GUESTY_CLIENT_ID", "GUESTY_CLIENT_SECRET"),
+    }
+)
 
 
 class SettingsReader:
@@ -107,19 +120,23 @@ class SettingsReader:
         """``GUESTLY_*``, ``PMS*``, ``SYNC_*`` and ``BOOKING_CURRENCY``."""
         enabled = self._default("GUESTLY_SYNC_ENABLED", values.boolean)
         test_mode = self._default("GUESTLY_TEST_MODE", values.boolean)
-        api_url = self._optional("GUESTLY_API_URL", values.base_address)
+        pms = self._default("PMS", values.choice(_PmsWord))
         api_key = self._optional("GUESTLY_API_KEY", values.key)
+        client_id = self._optional("GUESTY_CLIENT_ID", values.key)
+        client_secret = self._optional("GUESTY_CLIENT_SECRET", values.key)
+        guestly_url = self._optional("GUESTLY_API_URL", values.base_address)
+        guesty_url = self._default("GUESTY_API_URL", values.base_address)
         if enabled and not test_mode:
-            for name in ("GUESTLY_API_URL", "GUESTLY_API_KEY"):
+            for name in NEEDED_TO_CALL[pms]:
                 if not self._is_set(name):
                     self._fault(
                         f"{name} is missing, and GUESTLY_SYNC_ENABLED=true with "
                         "GUESTLY_TEST_MODE=false needs it: "
                         "set it, or turn test mode on"
                     )
-        pms = self._default("PMS", values.choice(_PmsWord))
-        if pms is _PmsWord.GUESTY:
-            self._fault("PMS names guesty, which has no adapter in this version: set PMS=guestly")
+        quiet = self._duration("PMS_QUIET_SECONDS", _SECOND, least=0, most=3600)
+        if pms is _PmsWord.GUESTY and not self._is_set("PMS_QUIET_SECONDS"):
+            quiet = _GUESTY_QUIET
         retry_base = self._duration("SYNC_RETRY_BASE_SECONDS", _SECOND, least=0.001, most=3600)
         retry_cap = self._duration("SYNC_RETRY_CAP_SECONDS", _SECOND, least=0.001, most=86400)
         if retry_cap < retry_base:
@@ -128,11 +145,13 @@ class SettingsReader:
             enabled=enabled,
             test_mode=test_mode,
             pms=pms.value,
-            api_url=api_url,
+            api_url=guesty_url if pms is _PmsWord.GUESTY else guestly_url,
             api_key=api_key,
+            client_id=client_id,
+            client_secret=client_secret,
             currency=self._default("BOOKING_CURRENCY", values.currency),
             timeout=self._timeout(),
-            quiet=self._duration("PMS_QUIET_SECONDS", _SECOND, least=0, most=3600),
+            quiet=quiet,
             lookup_before_create=self._default("PMS_LOOKUP_BEFORE_CREATE", values.boolean),
             max_attempts=self._integer("SYNC_MAX_ATTEMPTS", most=1000),
             retry_base=retry_base,
@@ -153,9 +172,10 @@ class SettingsReader:
         """
         if sync.enabled and not sync.test_mode:
             return  # demanded there already
-        for name in ("GUESTLY_API_URL", "GUESTLY_API_KEY"):
+        for name in NEEDED_TO_CALL[sync.pms]:
             if not self._is_set(name):
-                self._fault(f"{name} is missing, and this command asks Guestly itself: set it")
+                whom = sync.pms.capitalize()
+                self._fault(f"{name} is missing, and this command asks {whom} itself: set it")
 
     def worker(self) -> WorkerSettings:
         """``WORKER_*``, ``METRICS_ADDRESS``, ``HEARTBEAT_URL``; the lease must fit the time-out."""

@@ -109,21 +109,22 @@ GROUPS = (
             Setting(
                 name="PMS",
                 default="guestly",
-                about="Which system: guestly. (guesty has no adapter in this version.)",
+                about="Which system: guestly or guesty.",
             ),
             Setting(
                 name="GUESTY_CLIENT_ID",
                 secret=True,
-                about="Reserved: not used by this version. For the guesty adapter.",
+                about="With PMS=guesty, as GUESTLY_API_KEY is with guestly.",
             ),
             Setting(
                 name="GUESTY_CLIENT_SECRET",
                 secret=True,
-                about="Reserved: not used by this version. For the guesty adapter.",
+                about="Belongs to that id.",
             ),
             Setting(
                 name="GUESTY_API_URL",
-                about="Reserved: not used by this version. For the guesty adapter.",
+                default="https://open-api.guesty.com",
+                about="Address of Guesty's API, without a version.",
             ),
             Setting(
                 name="PMS_TIMEOUT_SECONDS",
@@ -133,7 +134,8 @@ GROUPS = (
             Setting(
                 name="PMS_QUIET_SECONDS",
                 default="30",
-                about="No write is repeated earlier than this after one of unknown outcome.",
+                about="No write is repeated earlier than this after one of unknown outcome;"
+                " unset with PMS=guesty: 90.",
             ),
             Setting(
                 name="PMS_LOOKUP_BEFORE_CREATE",

@@ -100,9 +100,10 @@ class SyncSettings:
     Args:
         enabled: False holds bookings without dropping them.
         test_mode: True sends nothing.
-        pms: Name of the adapter.
-        api_url: Base address without a slash at its end; set when enabled and not in test mode.
-        api_key: Set when enabled and not in test mode.
+        pms: Name of the adapter; decides which of the next four are used.
+        api_url: Base address without a slash at its end.
+        api_key: Guestly's.
+        client_id, client_secret: Guesty's.
         currency: ISO 4217, upper case.
         timeout: Longest wait for one call.
         quiet: No write is repeated earlier than this after one of unknown outcome.
@@ -120,6 +121,8 @@ class SyncSettings:
     pms: str
     api_url: str | None
     api_key: Secret | None
+    client_id: Secret | None
+    client_secret: Secret | None
     currency: str
     timeout: timedelta
     quiet: timedelta
@@ -133,6 +136,12 @@ class SyncSettings:
     rate_per_second: int
     rate_per_minute: int
     rate_per_hour: int
+
+    @property
+    def access(self) -> bool:
+        """Whether all is set that a call needs; always so when enabled and not in test mode."""
+        keys = (self.api_key,) if self.pms == "guestly" else (self.client_id, self.client_secret)
+        return self.api_url is not None and None not in keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,14 @@ import json
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO, TypeAlias
-
-import structlog
-from structlog.stdlib import BoundLogger, ProcessorFormatter
-from structlog.typing import Processor
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from outbox_worker.redaction import Json, redact
 from outbox_worker.settings_types import LogFormat, LogSettings
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+    from structlog.typing import Processor
 
 _Fields: TypeAlias = MutableMapping[str, Any]
 
@@ -46,6 +46,10 @@ def configure(log: LogSettings, *, service: str, stream: TextIO | None = None) -
         service: Which process this is, such as ``worker`` or ``receiver``; a field of every line.
         stream: Where to; None: standard error.
     """
+    # imported where a line is to be written: it loads a tenth of all that a command loads
+    import structlog
+    from structlog.stdlib import BoundLogger, ProcessorFormatter
+
     stream = sys.stderr if stream is None else stream
     if isinstance(stream, io.TextIOWrapper):
         # a log line must not fail because the terminal cannot show a character of it
@@ -83,17 +87,25 @@ def logger() -> BoundLogger:
     In a program that is not ours, and has not configured structlog, lines go to the standard
     library's logger ``outbox``: what is shown of them, and where, is the program's choice.
     """
+    import structlog
+
     if structlog.is_configured():
         return structlog.stdlib.get_logger("outbox")
     chain = [structlog.stdlib.filter_by_level, *_chain("library"), _redacted, _json]
     hosted: BoundLogger = structlog.wrap_logger(
-        logging.getLogger("outbox"), processors=chain, wrapper_class=BoundLogger
+        logging.getLogger("outbox"), processors=chain, wrapper_class=structlog.stdlib.BoundLogger
     )
     return hosted
 
 
+def written(level: int) -> bool:
+    """Whether lines of such a level are written at all, for whoever has many of them to say."""
+    return logging.getLogger("outbox").isEnabledFor(level)
+
+
 def _chain(service: str) -> list[Processor]:
     """What every line passes first, our own and the libraries'."""
+    import structlog
 
     def add_service(_logger: object, _method: str, fields: _Fields) -> _Fields:
         fields["service"] = service

@@ -130,23 +130,35 @@ def retry_policy(sync: SyncSettings) -> RetryPolicy:
 
 
 @contextlib.asynccontextmanager
-async def open_pms(sync: SyncSettings, *, connections: int) -> AsyncIterator[Pms | None]:
-    """The adapter that ``PMS`` names; None when its address or key is not set."""
-    if sync.api_url is None or sync.api_key is None:
+async def open_pms(
+    sync: SyncSettings, database: DatabaseSettings, *, connections: int
+) -> AsyncIterator[Pms | None]:
+    """The adapter that ``PMS`` names; None when its address or key is not set.
+
+    Args:
+        sync: Which, and how it is reached.
+        database: Where the fleet keeps what it has in common, such as Guesty's token.
+        connections: Calls at the same time.
+    """
+    if not sync.access:
         yield None
+        return
+    if sync.pms == PmsName.GUESTY:
+        from outbox_worker.wiring_guesty import open_guesty
+
+        async with open_guesty(sync, database, connections=connections) as guesty:
+            yield guesty
         return
     from outbox_worker.pms.guestly import Guestly
 
-    adapter = Guestly(
-        api_url=sync.api_url,
-        api_key=sync.api_key.reveal(),
+    guestly = Guestly(
+        api_url=sync.api_url or "",
+        api_key=sync.api_key.reveal() if sync.api_key else "",
         timeout=sync.timeout,
         connections=connections,
     )
-    try:
-        yield adapter
-    finally:
-        await adapter.aclose()
+    async with contextlib.aclosing(guestly):
+        yield guestly
 
 
 def booking_handler(sync: SyncSettings, pms: Pms | None) -> BookingHandler:
@@ -165,7 +177,7 @@ def booking_handler(sync: SyncSettings, pms: Pms | None) -> BookingHandler:
     )
 
 
-def gate_rules(sync: SyncSettings) -> dict[Destination, GateRules]:
+def gate_rules(sync: SyncSettings, pms: Pms | None) -> dict[Destination, GateRules]:
     """How the PMS is spared; in test mode nothing is called, so there is nothing to spare."""
     if sync.test_mode:
         return {}
@@ -181,6 +193,7 @@ def gate_rules(sync: SyncSettings) -> dict[Destination, GateRules]:
             calls_per_claim=MOST_CALLS,
             quiet=sync.quiet,
             name=sync.pms,
+            heard=tuple if pms is None else pms.heard,
         )
     }
 
@@ -195,7 +208,7 @@ async def _work(config: WorkerConfig, manager: ServiceManager, *, drain: bool) -
     worker_id = new_worker_id()
     slots = config.worker.concurrency
     async with (
-        open_pms(config.sync, connections=slots) as pms,
+        open_pms(config.sync, config.database, connections=slots) as pms,
         open_channels(
             config.alerts, lease=config.worker.lease, currency=config.sync.currency
         ) as channels,
@@ -216,7 +229,7 @@ async def _work(config: WorkerConfig, manager: ServiceManager, *, drain: bool) -
             poll=config.worker.poll,
             wakeup=wakeup,
             gatekeeper=Gatekeeper(
-                gate_rules(config.sync), owner=worker_id, lease=config.worker.lease
+                gate_rules(config.sync, pms), owner=worker_id, lease=config.worker.lease
             ),
             reporter=Reporter(metrics),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
@@ -15,6 +16,7 @@ from outbox_worker.metrics import Metrics
 from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination, WorkerId
 from outbox_worker.outbox.outcome import AttemptOutcome, Done, Park, Retry, Wait
 from outbox_worker.outbox.retry import RetryPolicy
+from outbox_worker.pms.port import Remaining
 from outbox_worker.worker.gatekeeper import Gatekeeper, GateRules
 from outbox_worker.worker.loop import Loop
 from outbox_worker.worker.report import Reporter
@@ -91,6 +93,7 @@ def keeper_of(
     windows: tuple[Window, ...] = (),
     failures: int = 5,
     calls_per_claim: int = 1,
+    heard: Callable[[], Sequence[Remaining]] = tuple,
 ) -> Gatekeeper:
     worker = WorkerId(owner)
     rules = GateRules(
@@ -99,6 +102,7 @@ def keeper_of(
         calls_per_claim=calls_per_claim,
         quiet=timedelta(seconds=30),
         name="guestly",
+        heard=heard,
     )
     return Gatekeeper({Destination.GUESTLY: rules}, owner=worker, lease=LEASE)
 
@@ -111,6 +115,7 @@ def gated_loop(
     failures: int = 5,
     slots: int = 3,
     calls_per_claim: int = 1,
+    heard: Callable[[], Sequence[Remaining]] = tuple,
 ) -> Loop:
     return Loop(
         handlers={handler.destination: handler for handler in handlers},
@@ -120,7 +125,11 @@ def gated_loop(
         poll=timedelta(milliseconds=50),
         wakeup=Wakeup(url, name=owner),
         gatekeeper=keeper_of(
-            owner, windows=windows, failures=failures, calls_per_claim=calls_per_claim
+            owner,
+            windows=windows,
+            failures=failures,
+            calls_per_claim=calls_per_claim,
+            heard=heard,
         ),
         reporter=Reporter(Metrics()),
     )

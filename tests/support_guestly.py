@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from outbox_worker.pms import guestly_body
+from outbox_worker.pms import exact_json, guestly_body
 from outbox_worker.pms.guestly import Guestly
 from outbox_worker.pms.port import Pms
 from tests.support_booking import a_reservation
@@ -32,7 +32,7 @@ def create(pms: Pms) -> Awaitable[Any]:
 
 
 def update(pms: Pms) -> Awaitable[Any]:
-    return pms.update("r1", a_reservation(), idempotency_key="k")
+    return pms.update("r1", a_reservation(), held={}, shown=None, idempotency_key="k")
 
 
 def cancel(pms: Pms) -> Awaitable[Any]:
@@ -75,7 +75,7 @@ async def outcome(call: Call, answer: bytes) -> Any:
 
 def stored(**changes: Any) -> dict[str, Any]:
     """The PMS's view of our reservation."""
-    body: dict[str, Any] = json.loads(guestly_body.encode(guestly_body.payload(a_reservation())))
+    body: dict[str, Any] = json.loads(exact_json.encode(guestly_body.payload(a_reservation())))
     return {"_id": "r1", "createdAt": "2026-11-21T10:00:00.000Z", **body, **changes}
 
 

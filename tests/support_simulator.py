@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -43,6 +43,7 @@ class Simulator:
         listings: Given at each start; None: those of the directory.
         seed: Of the faults' dice.
         port: 0: any free one, which a restart keeps.
+        arguments: More options of its command line.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Simulator:
         listings: Mapping[str, str] | None = LISTINGS,
         seed: int = 0,
         port: int = 0,
+        arguments: Sequence[str] = (),
     ) -> None:
+        self._arguments = arguments
         self.state_dir = state_dir
         self.api_key = api_key
         self.url = ""
@@ -84,6 +87,7 @@ class Simulator:
             listings = self.state_dir.with_name(self.state_dir.name + ".listings.json")
             listings.write_text(json.dumps(dict(self._listings)), encoding="utf-8")
             command += ["--listings", str(listings)]
+        command += self._arguments
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)  # our own command
         first = wait_for(self._first_line)

@@ -9,6 +9,7 @@ from typing import assert_never
 from outbox_worker.alerts import phrasing, shown
 from outbox_worker.alerts.alert import AlertKind, Incident, NamedDelivery, Stay
 from outbox_worker.alerts.phrasing import Step, Tone, Words
+from outbox_worker.alerts.words_access import ACCESS
 from outbox_worker.outbox.delivery import State
 
 #: Commands in one mail; beyond it the list itself would be the trouble.
@@ -17,6 +18,11 @@ _COMMANDS = 10
 #: What to do about refusals that a correction of the booking alone does not mend.
 _REFUSED = {
     "listing_missing": "Tell which listing the property is in {pms}:",
+    "fare_fixed": "{pms} takes no new price for a reservation that it holds. Change it there by "
+    "hand, then confirm the reservation with `outbox link`, as `outbox show` says.",
+    "contact_fixed": "{pms} takes no other guest for a reservation that it holds. Change name, "
+    "e-mail or phone there by hand, then confirm the reservation with `outbox link`, as "
+    "`outbox show` says.",
     "booking_gone": "The booking was deleted on the site. Cancel it in {pms} if it is there.",
     "reservation_gone": "{pms} no longer has the reservation. Find out who removed it, and "
     "if the guest still comes, enter the stay there by hand.",
@@ -63,6 +69,7 @@ def misconfigured(incident: Incident) -> Words:
     code = shown.error_code(incident.facts.get("code"))
     whose = "a booking" if len(fresh) == 1 else f"{len(fresh)} bookings" if fresh else "bookings"
     why = f" ({code})" if code else ""
+    known = ACCESS.get(code or "")
     they, are, itself = ("It", "is", "itself") if len(fresh) == 1 else ("They", "are", "themselves")
     settings = (
         "GUESTLY_API_KEY and GUESTLY_API_URL"
@@ -71,25 +78,29 @@ def misconfigured(incident: Incident) -> Words:
     )
     return Words(
         tone=Tone.ACTION,
-        symptom=_symptom_of_refusal(incident, fresh, pms),
+        symptom=_symptom_of_refusal(
+            incident, fresh, known.symptom if known else f"{pms} refuses our key or address"
+        ),
         extras=_soonest(fresh),
         happened=(
-            f"{pms} refuses the calls for {whose}{why}: usually the key or the address is wrong.",
-            "One call is tried every five minutes.",
+            known.happened
+            if known
+            else f"{pms} refuses the calls for {whose}{why}: usually the key or the address is"
+            " wrong.",
+            known.then if known else "One call is tried every five minutes.",
             f"{they} {are} sent by {itself} as soon as {pms} takes that.",
         ),
         guest_sees=_guest_sees(fresh),
         risk=_risk({_gap(delivery.stay) for delivery in fresh} or {_Gap.MISSING}, pms),
         steps=(
-            Step(text=f"Correct {settings}, then restart the worker."),
-            *_refused_alone(fresh, pms),
+            known.step if known else Step(text=f"Correct {settings}, then restart the worker."),
+            *(() if known else _refused_alone(fresh, pms)),
             Step(text="See how many bookings are waiting:", commands=("outbox status",)),
         ),
     )
 
 
-def _symptom_of_refusal(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> str:
-    refuses = f"{pms} refuses our key or address"
+def _symptom_of_refusal(incident: Incident, fresh: Sequence[NamedDelivery], refuses: str) -> str:
     if len(fresh) == 1:
         return f"{phrasing.booking(fresh[0].stay)} waits: {refuses}"
     number = f"{len(fresh)} {'more ' if incident.messages else ''}" if fresh else ""

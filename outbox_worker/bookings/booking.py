@@ -68,6 +68,8 @@ class Booking:
         check_in, check_out: Local dates of the property; None where the site left them empty or
             wrote what is not within the years 1 to 9999, such as infinity.
         slug: The property's slug; None when the booking has no property or it is gone.
+        cleaning_fee: The part of ``total`` that is for cleaning, major units; None: not known, or
+            not read.
         confirmed_at, cancelled_at: Aware; None where they are empty or out of that range.
     """
 
@@ -99,3 +101,4 @@ class Booking:
     charge_id: str | None
     confirmed_at: datetime | None
     cancelled_at: datetime | None
+    cleaning_fee: Decimal | None = None

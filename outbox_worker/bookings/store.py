@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from outbox_worker.bookings.booking import Booking, BookingId, BookingStatus, Guest, PaymentStatus
@@ -19,12 +19,14 @@ class KnownReservation:
 
     Args:
         test: Whether it stands for a call that test mode did not make.
-        fingerprint: Hash of the state last confirmed there; None: unknown.
+        fingerprint: Hash of the state last confirmed there; None: unknown, or not whole yet.
+        parts: What is known of it part by part; see `pms.port.Parts`.
     """
 
     reservation_id: str
     test: bool
     fingerprint: str | None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,7 @@ def booking_from(row: Row) -> Booking:
         charge_id=row["stripe_charge_id"],
         confirmed_at=row["confirmed_at"],
         cancelled_at=row["cancelled_at"],
+        cleaning_fee=row.get("cleaning_fee"),
     )
 
 
@@ -176,7 +179,10 @@ def _view(row: Row) -> SyncView:
         reservation=None
         if known is None
         else KnownReservation(
-            reservation_id=known, test=row["mode"] == "test", fingerprint=row["fingerprint"]
+            reservation_id=known,
+            test=row["mode"] == "test",
+            fingerprint=row["fingerprint"],
+            parts=row["parts"],
         ),
         reservations=row["reservations"],
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from outbox_worker.database import Connection
     from outbox_worker.operations.check import Checked
     from outbox_worker.operations.remote import Remote
-    from outbox_worker.settings import SyncSettings
+    from outbox_worker.settings import DatabaseSettings, SyncSettings
 
 
 @click.command(
@@ -41,7 +41,7 @@ def command(invocation: Invocation, *, ref: str) -> Reply:
     reader.finish()
     actor = invocation.actor()
     checked = invocation.on_database(
-        database, "check", lambda conn: _check(conn, ref, sync, actor=actor)
+        database, "check", lambda conn: _check(conn, ref, (database, sync), actor=actor)
     )
     return Reply(
         data=checked,
@@ -50,15 +50,18 @@ def command(invocation: Invocation, *, ref: str) -> Reply:
     )
 
 
-async def _check(conn: Connection, ref: str, sync: SyncSettings, *, actor: str) -> Checked:
+async def _check(
+    conn: Connection, ref: str, settings: tuple[DatabaseSettings, SyncSettings], *, actor: str
+) -> Checked:
     from outbox_worker.operations.check import check
     from outbox_worker.operations.plan import PmsView
     from outbox_worker.operations.refs import resolve
     from outbox_worker.pms.port import PmsName
     from outbox_worker.wiring import open_pms
 
+    database, sync = settings
     target = await resolve(conn, ref)
-    async with open_pms(sync, connections=1) as pms:
+    async with open_pms(sync, database, connections=1) as pms:
         if pms is None:
             raise AssertionError("the settings that it needs have been demanded")
         return await check(
@@ -89,6 +92,8 @@ def _finding(done: Checked) -> str:
             return f"Guestly holds nothing under its reference{record}."
         case "as_wanted":
             return "Guestly holds it as it is here."
+        case "agrees":
+            return "Guestly holds it as it is here, as far as its answer shows."
         case "differs":
             return "Guestly holds it, but not as it is here."
         case "foreign":
@@ -106,8 +111,6 @@ def _reservation(remote: Remote, done: Checked) -> Iterator[str]:
     for each in remote.differences:
         values = f": {each.here} here, {each.there} in Guestly" if each.there else " differs"
         yield from wrapped(f"{each.what}{values}", first="    ")
-    if remote.same is None:
-        yield "    the answer does not show everything"
 
 
 def _settled(done: Checked) -> str:

@@ -14,7 +14,7 @@ import click
 
 from outbox_worker.env_file import read_env_file
 from outbox_worker.errors import SettingsError
-from outbox_worker.settings import DatabaseSettings, SettingsReader, SyncSettings
+from outbox_worker.settings import NEEDED_TO_CALL, DatabaseSettings, SettingsReader, SyncSettings
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _LONGEST_ACTOR = 100
 #: Needed to call the PMS, and by nothing else.
-_NEEDED_TO_CALL = frozenset({"GUESTLY_API_URL", "GUESTLY_API_KEY"})
+_NEEDED_TO_CALL = frozenset(name for names in NEEDED_TO_CALL.values() for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

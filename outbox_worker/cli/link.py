@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from outbox_worker.database import Connection
     from outbox_worker.operations.link import Linked
     from outbox_worker.operations.slices import Request
-    from outbox_worker.settings import SyncSettings
+    from outbox_worker.settings import DatabaseSettings, SyncSettings
 
 
 @click.command(
@@ -53,12 +53,13 @@ def command(
     request = Request(
         actor=invocation.actor(), target=shlex.join((ref, reservation_id)), reason=reason
     )
+    settings = database, sync
     linked = invocation.on_database(
         database,
         "link",
-        lambda conn: _link(conn, ref, reservation_id, sync, request, unverified=unverified),
+        lambda conn: _link(conn, ref, reservation_id, settings, request, unverified=unverified),
     )
-    asked = sync.api_url is not None and sync.api_key is not None
+    asked = sync.access
     return Reply(data=linked, lines=tuple(_lines(linked, asked=asked)))
 
 
@@ -66,7 +67,7 @@ async def _link(
     conn: Connection,
     ref: str,
     reservation_id: str,
-    sync: SyncSettings,
+    settings: tuple[DatabaseSettings, SyncSettings],
     request: Request,
     *,
     unverified: bool,
@@ -77,8 +78,9 @@ async def _link(
     from outbox_worker.pms.port import PmsName
     from outbox_worker.wiring import open_pms
 
+    database, sync = settings
     target = await resolve(conn, ref)
-    async with open_pms(sync, connections=1) as pms:
+    async with open_pms(sync, database, connections=1) as pms:
         return await link(
             conn,
             target,

@@ -13,11 +13,12 @@ from outbox_worker.cli.layout import columns, counted, wrapped
 from outbox_worker.cli.listing_file import parse_listings
 from outbox_worker.cli.reply import Reply
 from outbox_worker.errors import SettingsError
+from outbox_worker.settings import NEEDED_TO_CALL
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
     from outbox_worker.operations.listings import ListingChange, ListingCheck, ListingRow
-    from outbox_worker.settings import SyncSettings
+    from outbox_worker.settings import DatabaseSettings, SyncSettings
 
 #: Up to so many bookings are named in the command that sends them.
 _NAMED = 5
@@ -104,9 +105,10 @@ def check(invocation: Invocation) -> Reply:
     reader = invocation.settings()
     database, sync = reader.database(), reader.sync()
     reader.finish()
-    if sync.api_url is None or sync.api_key is None:
-        raise SettingsError(("GUESTLY_API_URL and GUESTLY_API_KEY are both needed to ask Guestly",))
-    checks = invocation.on_database(database, "listings", lambda conn: _check(conn, sync))
+    if not sync.access:
+        needed = " and ".join(NEEDED_TO_CALL[sync.pms])
+        raise SettingsError((f"{needed} are both needed to ask {sync.pms.capitalize()}",))
+    checks = invocation.on_database(database, "listings", lambda conn: _check(conn, database, sync))
     wrong = [each for each in checks if each.fault is not None]
     return Reply(
         data=checks,
@@ -129,16 +131,19 @@ def _set(invocation: Invocation, wanted: Mapping[str, str]) -> Reply:
     return Reply(data=changes, lines=tuple(_changes(changes)))
 
 
-async def _check(conn: Connection, sync: SyncSettings) -> tuple[ListingCheck, ...]:
+async def _check(
+    conn: Connection, database: DatabaseSettings, sync: SyncSettings
+) -> tuple[ListingCheck, ...]:
     from outbox_worker.operations.listings import check_listings, list_listings
     from outbox_worker.pms.port import PmsName
     from outbox_worker.wiring import open_pms
 
     rows = await list_listings(conn, pms=PmsName(sync.pms))
-    async with open_pms(sync, connections=1) as pms:
+    async with open_pms(sync, database, connections=1) as pms:
         if pms is None:
             return ()
-        return tuple([each async for each in check_listings(conn, rows, pms=pms)])
+        found = check_listings(conn, rows, pms=pms, currency=sync.currency)
+        return tuple([each async for each in found])
 
 
 def _table(rows: Sequence[ListingRow]) -> Iterator[str]:
@@ -202,9 +207,9 @@ def _checked(checks: Sequence[ListingCheck]) -> Iterator[str]:
             yield f"NOT CHECKED  {each.slug}{named}"
             continue
         verdict = "OK   " if each.fault is None else "WRONG"
-        yield from wrapped(
-            f"{each.slug}{named}: {each.fault or each.title or 'found'}", first=f"{verdict}  "
-        )
+        priced = f" ({each.currency})" if each.currency else ""
+        found = each.fault or f"{each.title or 'found'}{priced}"
+        yield from wrapped(f"{each.slug}{named}: {found}", first=f"{verdict}  ")
     if not checks:
         yield "There is nothing to check: no property and no listing."
     unasked = [each.fault or "" for each in checks if not each.checked]

@@ -78,7 +78,7 @@ def _for_programs(shown: Shown) -> Shown:
     """The same with the payload's amount as the JSON number that it is in the call."""
     if shown.payload is None or shown.payload.body is None:
         return shown
-    from outbox_worker.pms.guestly_body import encode
+    from outbox_worker.pms.exact_json import encode
 
     body = json.loads(encode(shown.payload.body))
     return replace(shown, payload=replace(shown.payload, body=body))

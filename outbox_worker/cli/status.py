@@ -11,6 +11,7 @@ from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import columns, counted, day, moment, span, wrapped
 from outbox_worker.cli.reply import Reply
+from outbox_worker.settings import NEEDED_TO_CALL
 
 if TYPE_CHECKING:
     from outbox_worker.operations.status import DestinationCounts, OpenAlert, Status
@@ -34,16 +35,16 @@ def command(invocation: Invocation) -> Reply:
     status = invocation.on_database(database, "status", lambda conn: read_status(conn, ours))
     return Reply(
         data=status,
-        lines=tuple(_lines(status)),
+        lines=tuple(_lines(status, pms=sync.pms)),
         code=ExitCode.NEEDS_PERSON if status.needs else ExitCode.DONE,
     )
 
 
-def _lines(status: Status) -> Iterator[str]:
+def _lines(status: Status, *, pms: str) -> Iterator[str]:
     yield from _banners(status)
     if status.needs:
         yield "NEEDS YOU"
-        yield from _needs(status)
+        yield from _needs(status, pms=pms)
     else:
         yield "Nothing needs you."
     yield ""
@@ -77,7 +78,7 @@ def _banners(status: Status) -> Iterator[str]:
             yield from wrapped(f"{each.destination} is held: {each.closed}")
 
 
-def _needs(status: Status) -> Iterator[str]:
+def _needs(status: Status, *, pms: str) -> Iterator[str]:
     if status.parked_total:
         yield from _parked(status)
     if status.missing_total:
@@ -97,7 +98,7 @@ def _needs(status: Status) -> Iterator[str]:
         for alert in status.open_alerts:
             about = f" about {alert.booking}" if alert.booking else ""
             yield f"    {alert.kind}{about}, since {moment(alert.first_seen_at)}"
-            yield from wrapped(_fix(alert), first="      fix: ")
+            yield from wrapped(_fix(alert, pms=pms), first="      fix: ")
         yield from _more(status.open_alerts_total, len(status.open_alerts))
     yield from _trouble(status.trouble)
     if not status.fleet.workers:
@@ -134,13 +135,14 @@ def _overdue_ref(overdue: Overdue) -> str:
     return known or str(overdue.delivery_id)
 
 
-def _fix(alert: OpenAlert) -> str:
+def _fix(alert: OpenAlert, *, pms: str) -> str:
     from outbox_worker.alerts.alert import AlertKind
     from outbox_worker.alerts.shown import token
 
     if alert.kind is AlertKind.MISCONFIGURED:
         code = f" ({alert.code})" if alert.code else ""
-        return f"correct GUESTLY_API_KEY / GUESTLY_API_URL{code} and restart the worker"
+        settings = " / ".join(reversed(NEEDED_TO_CALL[pms]))
+        return f"correct {settings}{code} and restart the worker"
     ref = (token(alert.booking) if alert.booking else None) or alert.booking_id
     if ref:
         return f"outbox show {ref}"

@@ -121,9 +121,9 @@ async def _deliver(stack: AsyncExitStack, setup: _Setup) -> Deliver:
     from outbox_worker.worker.gatekeeper import Gatekeeper
     from outbox_worker.worker.single import deliver_one
 
-    pms = await stack.enter_async_context(open_pms(setup.sync, connections=1))
+    pms = await stack.enter_async_context(open_pms(setup.sync, setup.database, connections=1))
     handler, lease = booking_handler(setup.sync, pms), setup.worker.lease
-    gatekeeper = Gatekeeper(gate_rules(setup.sync), owner=new_worker_id(), lease=lease)
+    gatekeeper = Gatekeeper(gate_rules(setup.sync, pms), owner=new_worker_id(), lease=lease)
     return lambda conn, delivery_id: deliver_one(
         conn,
         delivery_id,

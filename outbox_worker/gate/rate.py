@@ -105,6 +105,35 @@ def give_back(usage: Usage, windows: Sequence[Window], *, count: int, taken_at: 
     }
 
 
+def told(
+    usage: Usage, windows: Sequence[Window], left: Mapping[str, int], *, now: datetime
+) -> Usage | None:
+    """Count calls that somebody else has made of the same limit, by what is left of it.
+
+    Args:
+        usage: Calls so far, our own.
+        windows: The limits.
+        left: By `Window.key`: how many calls the destination says are left.
+        now: The database's clock, aware UTC.
+
+    Returns:
+        The usage with the others' calls in the present slot; None: nothing new.
+    """
+    at = now.timestamp()
+    live = {window.key: _live(usage.get(window.key, ()), window, at) for window in windows}
+    others = {
+        window.key: window.limit - _sum(live[window.key]) - left[window.key]
+        for window in windows
+        if window.key in left
+    }
+    if not any(count > 0 for count in others.values()):
+        return None
+    for window in windows:
+        if (count := others.get(window.key, 0)) > 0:
+            live |= _counted(live, (window,), count, at)
+    return live
+
+
 def _live(slots: Sequence[tuple[int, int]], window: Window, at: float) -> Sequence[tuple[int, int]]:
     current = int(at // window.slot)
     # a clock that was set back leaves slots of the future behind, which would never free a call

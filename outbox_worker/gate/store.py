@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -137,6 +137,22 @@ async def take_calls(
         if taken.granted:
             await _write_usage(conn, destination, taken.usage)
     return taken
+
+
+async def heard(
+    conn: Connection, destination: Destination, windows: Sequence[Window], left: Mapping[str, int]
+) -> bool:
+    """Count what others have made of the limit; see `rate.told`. A transaction of its own.
+
+    Returns:
+        Whether there was anything to count.
+    """
+    async with conn.transaction():
+        gate = await lock(conn, destination)
+        usage = rate.told(gate.usage, windows, left, now=gate.now)
+        if usage is not None:
+            await _write_usage(conn, destination, usage)
+    return usage is not None
 
 
 async def give_back_calls(

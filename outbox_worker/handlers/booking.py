@@ -33,10 +33,12 @@ from outbox_worker.pms.port import (
     Held,
     Misconfigured,
     Mode,
+    Parts,
     Pms,
     PmsName,
     RateLimited,
     Rejected,
+    RemoteReservation,
     Reservation,
     Unavailable,
 )
@@ -242,8 +244,8 @@ class BookingHandler:
                 return Result(outcome=done, booking_id=job.booking.id)
             case decide.Create():
                 return await self._create(job, pms)
-            case decide.Adopt(reservation_id=reservation_id, as_wanted=as_wanted):
-                return results.adopted(job, reservation_id, as_wanted=as_wanted)
+            case decide.Adopt(reservation_id=reservation_id, as_wanted=as_wanted, parts=parts):
+                return results.adopted(job, reservation_id, as_wanted=as_wanted, parts=parts)
             case decide.AwaitQuiet(rest=rest):
                 return results.quiet(job, rest, http_status=answer.http_status)
             case decide.Refuse(code=code, message=message, keep=keep):
@@ -256,6 +258,8 @@ class BookingHandler:
     async def _create(self, job: Job, pms: Pms) -> Result:
         if job.reservation is None:
             raise AssertionError("a cancelled booking is never created")
+        if (unready := await pms.ready()) is not None:
+            return results.failed(job, unready)
         if not job.deadline.allows(self._rules.timeout):
             return results.abandoned(job)
         key = mapping.idempotency_key_create(job.booking.id, job.view.reservations)
@@ -265,7 +269,7 @@ class BookingHandler:
                 if shown is not None and shown != job.wanted.fingerprint:
                     # a PMS that honours the key has repeated its answer to an older version
                     return results.adopted(job, reservation_id, as_wanted=False)
-                return results.held(job, reservation_id, http_status=answer.http_status)
+                return self._written(job, answer)
             case Absent():
                 # an adapter that answers so to a create has lost its address
                 return results.failed(
@@ -283,27 +287,56 @@ class BookingHandler:
     async def _change(self, job: Job, pms: Pms, reservation_id: str) -> Result:
         if job.reservation is None:
             raise AssertionError("a cancelled booking is cancelled, not changed")
+        known = job.view.reservation
+        held: Parts = {} if known is None else known.parts
+        shown: Parts | None = None
+        if not pms.tells_enough({} if job.doubt is not None else held):
+            # Written again, what is there already may change more than itself, as the price.
+            # Nothing is under way any more: what a read shows now is what there is.
+            job.deadline.reads()
+            seen = await pms.reservation(reservation_id)
+            match seen:
+                case RemoteReservation(parts=shown):
+                    pass
+                case Absent():
+                    return results.gone(job, seen)
+                case _:
+                    return results.told_if_doubtful(job, results.failed(job, seen))
+        if (unready := await pms.ready()) is not None:
+            return results.failed(job, unready)
         if not job.deadline.allows(self._rules.timeout):
             return results.abandoned(job)
         key = mapping.idempotency_key_change(
             reservation_id, job.wanted.fingerprint, version=job.claim.version
         )
-        answer = await pms.update(reservation_id, job.reservation, idempotency_key=key)
+        answer = await pms.update(
+            reservation_id, job.reservation, held=held, shown=shown, idempotency_key=key
+        )
         match answer:
             case Held():
-                return results.held(job, reservation_id, http_status=answer.http_status)
+                return self._written(job, answer)
             case Absent():
-                park = Park(
-                    code="reservation_gone",
-                    message="the PMS no longer has this booking's reservation; it is never"
-                    " created a second time by itself",
-                    http_status=answer.http_status,
-                )
-                return results.parked(job.claim, job.booking.id, park, pms=job.pms)
+                return results.gone(job, answer)
             case _:
                 return results.failed(job, answer)
 
+    def _written(self, job: Job, answer: Held) -> Result:
+        if answer.repriced:
+            logger().warning(
+                Event.BOOKING_WARNED,
+                message="the PMS sets the price of a changed stay itself:"
+                " compare it with what was paid",
+                booking_id=str(job.booking.id),
+            )
+        if answer.more:
+            return results.partly_held(job, answer)
+        return results.held(
+            job, answer.reservation_id, parts=answer.parts, http_status=answer.http_status
+        )
+
     async def _cancel(self, job: Job, pms: Pms, reservation_id: str) -> Result:
+        if (unready := await pms.ready()) is not None:
+            return results.failed(job, unready)
         if not job.deadline.allows(self._rules.timeout):
             return results.abandoned(job)
         key = mapping.idempotency_key_change(
@@ -313,7 +346,11 @@ class BookingHandler:
             reservation_id, reference=job.booking.reference, idempotency_key=key
         )
         match answer:
-            case Held() | Absent():
+            case Held(parts=parts):
+                return results.held(
+                    job, reservation_id, parts=parts, http_status=answer.http_status
+                )
+            case Absent():
                 return results.held(job, reservation_id, http_status=answer.http_status)
             case _:
                 return results.failed(job, answer)

@@ -11,11 +11,11 @@ it out doubled or lost a reservation:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
-from outbox_worker.pms.port import RemoteReservation
+from outbox_worker.pms.port import Parts, RemoteReservation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +99,12 @@ class Adopt:
 
     Args:
         as_wanted: Whether it already holds the wanted state; if not, the next claim changes it.
+        parts: What the look-up shows of it, part by part.
     """
 
     reservation_id: str
     as_wanted: bool
+    parts: Parts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +175,9 @@ def after_look_up(
         as_wanted = (
             hit.status == "canceled" if wanted.cancelled else hit.fingerprint == wanted.fingerprint
         )
-        return Adopt(reservation_id=hit.reservation_id, as_wanted=as_wanted)
+        # of a cancelled one nothing is kept: whoever revives it writes everything again
+        parts = {} if wanted.cancelled else hit.parts
+        return Adopt(reservation_id=hit.reservation_id, as_wanted=as_wanted, parts=parts)
     if doubt is not None and doubt.rest > timedelta(0):
         return AwaitQuiet(rest=doubt.rest)
     return Nothing() if wanted.cancelled else Create()
@@ -182,7 +186,8 @@ def after_look_up(
 def is_ours(hit: RemoteReservation, wanted: Wanted) -> bool:
     """Whether a hit under our reference is the booking's own reservation.
 
-    Its listing and its stay dates or guest e-mail agree. What the PMS left out of its answer, or
+    Its listing agrees, and its stay dates or guest e-mail do or it bears our mark: a PMS may not
+    show the guest, and the dates may have changed since. What the PMS left out of its answer, or
     what we cannot know (a cancelled booking whose property lost its listing), cannot disagree.
     """
     if None not in {hit.listing_id, wanted.listing_id} and hit.listing_id != wanted.listing_id:
@@ -193,7 +198,7 @@ def is_ours(hit: RemoteReservation, wanted: Wanted) -> bool:
         and wanted.guest_email is not None
         and hit.guest_email.casefold() == wanted.guest_email.casefold()
     )
-    return same_stay or same_guest
+    return same_stay or same_guest or hit.marked
 
 
 def _step_for_known(wanted: Wanted, *, known: Known, doubt: Doubt | None) -> FirstStep:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from outbox_worker.alerts.alert import AlertId, NewAlert
     from outbox_worker.outbox.delivery import Destination
-    from outbox_worker.pms.port import Mode, PmsName
+    from outbox_worker.pms.port import Mode, Parts, PmsName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class ReservationHeld:
 
     Args:
         fingerprint: Hash of the state that was confirmed there; None: not known (a reservation
-            found by look-up that differs).
+            found by look-up that differs, or one that has not got all its parts yet).
+        parts: What is known of it part by part; see `pms.port.Parts`.
     """
 
     booking_id: UUID
@@ -32,6 +33,7 @@ class ReservationHeld:
     reservation_id: str
     mode: Mode
     fingerprint: str | None
+    parts: Parts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

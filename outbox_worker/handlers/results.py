@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import assert_never
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from outbox_worker.pms.port import (
     Held,
     Misconfigured,
     Mode,
+    Parts,
     PmsName,
     RateLimited,
     Rejected,
@@ -37,6 +39,9 @@ from outbox_worker.pms.port import (
 
 #: A person is told when a write of unknown outcome stays unknown for longer.
 _DOUBT_PATIENCE = timedelta(minutes=15)
+
+#: Nothing is known part by part.
+NO_PARTS: Parts = MappingProxyType({})
 
 #: How soon a row is looked at again that waits for a person or for the settings to change.
 RECHECK = timedelta(seconds=60)
@@ -80,10 +85,13 @@ def held(
     *,
     mode: Mode = Mode.LIVE,
     record: AttemptOutcome = AttemptOutcome.HELD,
+    parts: Parts = NO_PARTS,
     http_status: int | None,
 ) -> Result:
     """The PMS holds the wanted state under this reservation."""
-    effect = reservation(job, reservation_id, fingerprint=job.wanted.fingerprint, mode=mode)
+    effect = reservation(
+        job, reservation_id, fingerprint=job.wanted.fingerprint, mode=mode, parts=parts
+    )
     return Result(
         outcome=Done(record=record, http_status=http_status),
         booking_id=job.booking.id,
@@ -92,10 +100,24 @@ def held(
     )
 
 
-def adopted(job: Job, reservation_id: str, *, as_wanted: bool) -> Result:
+def partly_held(job: Job, answer: Held) -> Result:
+    """One part is written; it is put on record before the next one is begun."""
+    wait = Wait(
+        due_in=timedelta(0),
+        record=AttemptOutcome.HELD,
+        code="parts_left",
+        message="the PMS takes this booking in several calls; the next one follows",
+        http_status=answer.http_status,
+        certain=True,
+    )
+    effect = reservation(job, answer.reservation_id, fingerprint=None, parts=answer.parts)
+    return Result(outcome=wait, booking_id=job.booking.id, effects=(effect,))
+
+
+def adopted(job: Job, reservation_id: str, *, as_wanted: bool, parts: Parts = NO_PARTS) -> Result:
     """A look-up found our reservation; one that differs is put on record and changed next."""
     if as_wanted:
-        return held(job, reservation_id, http_status=None)
+        return held(job, reservation_id, parts=parts, http_status=None)
     # Changed in this same claim, a crash in between would look to the next claimant like an
     # unknown create that has landed as wanted.
     wait = Wait(
@@ -105,7 +127,7 @@ def adopted(job: Job, reservation_id: str, *, as_wanted: bool) -> Result:
         message="the PMS already holds this booking in another state; it is changed next",
         certain=True,
     )
-    effect = reservation(job, reservation_id, fingerprint=None)
+    effect = reservation(job, reservation_id, fingerprint=None, parts=parts)
     return Result(outcome=wait, booking_id=job.booking.id, effects=(effect,))
 
 
@@ -115,6 +137,7 @@ def reservation(
     *,
     fingerprint: str | None,
     mode: Mode = Mode.LIVE,
+    parts: Parts = NO_PARTS,
 ) -> ReservationHeld:
     """Put a reservation on record; ``fingerprint`` None: its state there is not known."""
     return ReservationHeld(
@@ -123,6 +146,7 @@ def reservation(
         reservation_id=reservation_id,
         mode=mode,
         fingerprint=fingerprint,
+        parts=parts,
     )
 
 
@@ -213,6 +237,17 @@ def unseen(claim: Claim, retry: Retry, *, pms: PmsName, booking_id: UUID | None)
     """A failed attempt of which nothing but the claim is known."""
     alert = _incident(AlertKind.SYNC_FAILED, claim, code=retry.code, pms=pms)
     return Result(outcome=retry, booking_id=booking_id, effects=(alert,))
+
+
+def gone(job: Job, answer: Absent) -> Result:
+    """The PMS has lost a reservation that it had."""
+    park = Park(
+        code="reservation_gone",
+        message="the PMS no longer has this booking's reservation; it is never"
+        " created a second time by itself",
+        http_status=answer.http_status,
+    )
+    return parked(job.claim, job.booking.id, park, pms=job.pms)
 
 
 def parked(

@@ -18,6 +18,7 @@ from outbox_worker.pms.port import (
     ReservationAnswer,
     Unavailable,
 )
+from outbox_worker.settings import NEEDED_TO_CALL
 
 
 async def under_reference(pms: Pms, reference: str) -> tuple[RemoteReservation, ...]:
@@ -33,7 +34,7 @@ async def under_reference(pms: Pms, reference: str) -> tuple[RemoteReservation, 
         case Absent():
             return ()
         case _:
-            raise _unanswered(answer)
+            raise _unanswered(answer, pms)
 
 
 async def by_id(pms: Pms, reservation_id: str) -> RemoteReservation | None:
@@ -49,10 +50,10 @@ async def by_id(pms: Pms, reservation_id: str) -> RemoteReservation | None:
         case Absent():
             return None
         case _:
-            raise _unanswered(answer)
+            raise _unanswered(answer, pms)
 
 
-def _unanswered(answer: Rejected | ReadFailure) -> PmsUnansweredError:
+def _unanswered(answer: Rejected | ReadFailure, pms: Pms) -> PmsUnansweredError:
     match answer:
         case RateLimited(retry_after=wait):
             seconds = max(int(wait.total_seconds()), 1)
@@ -65,7 +66,7 @@ def _unanswered(answer: Rejected | ReadFailure) -> PmsUnansweredError:
             return PmsUnansweredError(
                 answer.code,
                 f"{answer.message} ({answer.code})",
-                hint="Correct GUESTLY_API_URL or GUESTLY_API_KEY.",
+                hint=f"Correct {' or '.join(NEEDED_TO_CALL[pms.name])}.",
             )
         case Unavailable() | Rejected():
             return PmsUnansweredError(

@@ -6,6 +6,7 @@ so "there is none" proves nothing before that, nor does a look at a reservation 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,19 +23,20 @@ from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
 from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.refs import Subject, Target
-from outbox_worker.operations.remote import Remote, compare, wanted_of
+from outbox_worker.operations.remote import Remote, compare, parts_of, wanted_of
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.operations.slices import ORIGIN
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, State, state_of
-from outbox_worker.pms.port import Mode, Pms
+from outbox_worker.pms.port import Mode, Parts, Pms
 from outbox_worker.sql import query
 
 
 class Finding(StrEnum):
-    """What the PMS holds for a booking."""
+    """What the PMS holds for a booking; ``AGREES``: as wanted in all that it shows, not in all."""
 
     AS_WANTED = "as_wanted"
+    AGREES = "agrees"
     DIFFERS = "differs"
     ABSENT = "absent"
     FOREIGN = "foreign"
@@ -114,7 +116,7 @@ async def check(
     row = await _row(conn, booking.id)
     wanted = wanted_of(booking, known, view)
     on_record = live_reservation(known)
-    found = await _ask(pms, booking, wanted, on_record)
+    found = await _ask(pms, booking, wanted, parts_of(booking, known, view), on_record)
     finding = judge(found, on_record)
     quiet_until = None if row is None or row.doubt_until is None else row.doubt_until + quiet
     settlement = _settlement(row, finding, on_record, quiet)
@@ -175,17 +177,23 @@ def judge(found: Sequence[Remote], on_record: str | None) -> Finding:
         return Finding.SEVERAL
     if on_record not in {None, ours[0].reservation_id}:
         return Finding.ANOTHER
-    return Finding.AS_WANTED if ours[0].same else Finding.DIFFERS
+    match ours[0].same:
+        case True:
+            return Finding.AS_WANTED
+        case False:
+            return Finding.DIFFERS
+        case None:
+            return Finding.AGREES
 
 
 async def _ask(
-    pms: Pms, booking: Booking, wanted: Wanted, on_record: str | None
+    pms: Pms, booking: Booking, wanted: Wanted, parts: Parts, on_record: str | None
 ) -> tuple[Remote, ...]:
     hits = list(await ask_pms.under_reference(pms, booking.reference))
     if on_record is not None and on_record not in {hit.reservation_id for hit in hits}:
         known = await ask_pms.by_id(pms, on_record)
         hits += [] if known is None else [known]
-    return tuple(compare(hit, booking, wanted) for hit in hits)
+    return tuple(compare(hit, booking, wanted, parts=parts) for hit in hits)
 
 
 async def _row(conn: Connection, booking_id: UUID) -> _Row | None:
@@ -272,8 +280,18 @@ async def hold(
     *,
     fingerprint: str | None,
     view: PmsView,
+    parts: Parts | None = None,
 ) -> None:
-    """Put a live reservation on record; the caller's transaction has locked the booking."""
+    """Put a live reservation on record; the caller's transaction has locked the booking.
+
+    Args:
+        conn: Inside that transaction.
+        booking_id: Whose.
+        reservation_id: Which.
+        fingerprint: Of its state there; None: not known.
+        view: The PMS.
+        parts: What is known of it part by part; whoever changes it looks at the rest first.
+    """
     await outbox_store.hold_reservations(
         conn,
         {
@@ -282,6 +300,7 @@ async def hold(
             "reservation_ids": [reservation_id],
             "modes": [Mode.LIVE],
             "fingerprints": [fingerprint],
+            "parts": [json.dumps(dict(parts or {}))],
         },
     )
 
@@ -303,5 +322,7 @@ def _needs_person(
         sent = status in {BookingStatus.CONFIRMED, BookingStatus.COMPLETED}
         return on_record is not None or (sent and state is not State.DISCARDED)
     return not (
-        finding is Finding.AS_WANTED and on_record is not None and state in {State.SYNCED, None}
+        finding in {Finding.AS_WANTED, Finding.AGREES}
+        and on_record is not None
+        and state in {State.SYNCED, None}
     )

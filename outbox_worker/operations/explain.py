@@ -15,6 +15,7 @@ from outbox_worker.operations.refs import Subject
 from outbox_worker.operations.timeline import AlertFacts, BookingFacts, DeliveryFacts, Timeline
 from outbox_worker.outbox.delivery import Destination, State
 from outbox_worker.pms.port import Mode
+from outbox_worker.settings import NEEDED_TO_CALL
 
 #: Nobody tells us when a property lets its guests in.
 _ARRIVAL = time(15)
@@ -134,12 +135,15 @@ def _with_alert(said: _Said, alert: AlertFacts, timeline: Timeline) -> _Said:
 
 
 def _misconfigured(timeline: Timeline, fleet: Fleet, error: str) -> _Said:
+    names = {worker.pms for worker in fleet.workers if worker.sync_enabled} or {"guestly"}
+    needed = (name for pms in sorted(names) for name in reversed(NEEDED_TO_CALL[pms]))
+    settings = " or ".join(needed)
     return _Said(
         headline=f"{_not_there(timeline)} Guestly refuses our key or address. It waits, and nothing"
         " is lost.",
         why=error,
         steps=(
-            Step(text="Correct GUESTLY_API_KEY or GUESTLY_API_URL and restart the worker."),
+            Step(text=f"Correct {settings} and restart the worker."),
             *step.worker(fleet),
             step.send(timeline, "Then try at once:"),
         ),

@@ -21,7 +21,7 @@ from outbox_worker.operations.actions import record_action
 from outbox_worker.operations.check import booking_of, hold, live_reservation
 from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.refs import Target
-from outbox_worker.operations.remote import compare, wanted_of
+from outbox_worker.operations.remote import compare, confirmed_parts, parts_of, wanted_of
 from outbox_worker.operations.slices import ORIGIN, Request
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, Destination, Reason
@@ -66,6 +66,7 @@ class _Wish:
     """What is to be put on record; ``fingerprint``: of the state that the PMS was seen to hold."""
 
     booking: Booking
+    known: SyncView
     reservation_id: str
     fingerprint: str | None
     view: PmsView
@@ -130,6 +131,7 @@ async def link(
         await _refuse_anothers(conn, booking, reservation_id, view, reference=verified.reference)
     wish = _Wish(
         booking=booking,
+        known=known,
         reservation_id=reservation_id,
         fingerprint=verified.fingerprint,
         view=view,
@@ -161,7 +163,14 @@ async def _record(conn: Connection, wish: _Wish) -> _Asked:
         await booking_store.lock(conn, [booking.id])
         await _refuse_anothers(conn, booking, wish.reservation_id, view, reference=None)
         asked = await _ask(conn, await _row_of(conn, booking, request), wish)
-        await hold(conn, booking.id, wish.reservation_id, fingerprint=wish.fingerprint, view=view)
+        await hold(
+            conn,
+            booking.id,
+            wish.reservation_id,
+            fingerprint=wish.fingerprint,
+            view=view,
+            parts=confirmed_parts(booking, wish.known, view),
+        )
         await booking_store.mirror(conn, [booking.id])
         await record_action(
             conn,
@@ -260,7 +269,7 @@ async def _verify(
             hint="Copy the id from Guestly.",
         )
     wanted = wanted_of(booking, known, view)
-    remote = compare(held, booking, wanted)
+    remote = compare(held, booking, wanted, parts=parts_of(booking, known, view))
     if not remote.ours:
         what = ", ".join(each.what for each in remote.differences) or "listing or stay"
         raise RefusedError(

@@ -21,6 +21,7 @@ from outbox_worker.pms.port import (
     Rejected,
     Unavailable,
 )
+from outbox_worker.settings import NEEDED_TO_CALL
 from outbox_worker.sql import query
 
 #: Error code of a booking that was refused because its property has no listing.
@@ -89,6 +90,7 @@ class ListingCheck:
     """What the PMS says of one listing.
 
     Args:
+        currency: What it is priced in; None: the PMS does not say.
         fault: What is wrong, one sentence; None: the PMS has it and it is active.
         checked: False: the PMS did not say, and ``fault`` tells why.
     """
@@ -98,6 +100,7 @@ class ListingCheck:
     title: str | None
     fault: str | None
     checked: bool = True
+    currency: str | None = None
 
 
 async def list_listings(conn: Connection, *, pms: PmsName) -> tuple[ListingRow, ...]:
@@ -195,7 +198,7 @@ async def remove_listing(
 
 
 async def check_listings(
-    conn: Connection, rows: Sequence[ListingRow], *, pms: Pms
+    conn: Connection, rows: Sequence[ListingRow], *, pms: Pms, currency: str
 ) -> AsyncIterator[ListingCheck]:
     """Ask the PMS for each listing, one after the other, and keep its title.
 
@@ -203,6 +206,7 @@ async def check_listings(
         conn: In autocommit mode; never inside a transaction while the PMS is asked.
         rows: What to check; an active property without a listing is a fault as well.
         pms: The adapter.
+        currency: Of the bookings; a listing that is priced in another one is at fault.
 
     Raises:
         SettingsError: The PMS refuses our key or address, whatever the listing; no more is asked.
@@ -214,7 +218,8 @@ async def check_listings(
                 fault = "no listing is set: its bookings are refused"
                 yield ListingCheck(slug=row.slug, listing_id=None, title=None, fault=fault)
             continue
-        title, fault_found = await _ask(pms, row.listing_id)
+        listing, fault_found = await _ask(pms, row.listing_id, currency)
+        title = None if listing is None else listing.title
         if title is not None:
             await conn.execute(
                 query("set_listing_title"),
@@ -234,24 +239,30 @@ async def check_listings(
             slug=row.slug,
             listing_id=row.listing_id,
             title=title,
+            currency=None if listing is None else listing.currency,
             fault=fault_found,
             checked=fault_found is None or not fault_found.startswith(NOT_CHECKED),
         )
 
 
-async def _ask(pms: Pms, listing_id: str) -> tuple[str | None, str | None]:
+async def _ask(pms: Pms, listing_id: str, currency: str) -> tuple[Listing | None, str | None]:
     answer = await pms.listing(listing_id)
     match answer:
-        case Listing(title=title, active=True):
-            return title, None
-        case Listing(title=title):
-            return title, "the PMS has it, but not as active"
+        case Listing(active=False):
+            return answer, "the PMS has it, but not as active"
+        case Listing(currency=str(other)) if other != currency:
+            return answer, (
+                f"it is priced in {other}, and BOOKING_CURRENCY is {currency}:"
+                " what a guest has paid would be taken for another amount"
+            )
+        case Listing():
+            return answer, None
         case Absent():
             return None, "the PMS has no such listing"
         case RateLimited():
             return None, f"{NOT_CHECKED}the PMS asks us to slow down"
         case Misconfigured(message=message):
-            raise SettingsError((f"GUESTLY_API_KEY or GUESTLY_API_URL: {message}",))
+            raise SettingsError((f"{' or '.join(NEEDED_TO_CALL[pms.name])}: {message}",))
         case Unavailable(message=message):
             return None, f"{NOT_CHECKED}{message}"
         case Rejected(message=message):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from outbox_worker.bookings.booking import BookingStatus
 from outbox_worker.bookings.store import SyncView
 from outbox_worker.errors import MappingError
 from outbox_worker.operations.plan import PmsView
-from outbox_worker.pms import guestly_body, mapping
-from outbox_worker.pms.port import ReservationStatus
+from outbox_worker.pms import guestly_body, guesty_body, mapping
+from outbox_worker.pms.guesty_parts import Part
+from outbox_worker.pms.port import PmsName, Reservation, ReservationStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +41,29 @@ def payload_of(known: SyncView, view: PmsView) -> Payload:
     if booking is None:
         return Payload(body=None, fault=known.fault or "the booking was deleted", warnings=())
     if booking.status is BookingStatus.CANCELLED:
-        return Payload(body={"status": ReservationStatus.CANCELED.value}, fault=None, warnings=())
+        return Payload(body=_cancellation(view.pms), fault=None, warnings=())
     try:
         mapped = mapping.to_reservation(
             booking, listing_id=known.listing_id, pms=view.pms, currency=view.currency
         )
     except MappingError as error:
         return Payload(body=None, fault=f"{error} (field {error.field})", warnings=())
-    return Payload(
-        body=guestly_body.payload(mapped.reservation), fault=None, warnings=mapped.warnings
-    )
+    return Payload(body=_body(mapped.reservation, view.pms), fault=None, warnings=mapped.warnings)
+
+
+def _body(reservation: Reservation, pms: PmsName) -> Mapping[str, Any]:
+    match pms:
+        case PmsName.GUESTLY:
+            return guestly_body.payload(reservation)
+        case PmsName.GUESTY:
+            # the two calls of a new booking
+            _, notes = guesty_body.change(Part.NOTES, reservation)
+            return {**guesty_body.creation(reservation), **notes}
+        case _:
+            assert_never(pms)
+
+
+def _cancellation(pms: PmsName) -> Mapping[str, Any]:
+    if pms is PmsName.GUESTY:
+        return guesty_body.cancellation()
+    return {"status": ReservationStatus.CANCELED.value}

@@ -12,8 +12,8 @@ from outbox_worker.errors import MappingError
 from outbox_worker.handlers import decide
 from outbox_worker.handlers.decide import Wanted
 from outbox_worker.operations.plan import PmsView
-from outbox_worker.pms import mapping
-from outbox_worker.pms.port import RemoteReservation, ReservationStatus
+from outbox_worker.pms import guesty_parts, mapping
+from outbox_worker.pms.port import Parts, PmsName, RemoteReservation, ReservationStatus
 
 #: No hash is ever this.
 _CANNOT_BE_SENT = ""
@@ -73,15 +73,35 @@ def wanted_of(booking: Booking, known: SyncView, view: PmsView) -> Wanted:
     return replace(wanted, fingerprint=mapping.fingerprint(mapped.reservation))
 
 
-def compare(hit: RemoteReservation, booking: Booking, wanted: Wanted) -> Remote:
+def parts_of(booking: Booking, known: SyncView, view: PmsView) -> Parts:
+    """The wanted parts, for a PMS that shows a reservation part by part; else empty."""
+    if view.pms is not PmsName.GUESTY or booking.status is BookingStatus.CANCELLED:
+        return {}
+    try:
+        mapped = mapping.to_reservation(
+            booking, listing_id=known.listing_id, pms=view.pms, currency=view.currency
+        )
+    except MappingError:
+        return {}
+    return guesty_parts.wanted(mapped.reservation)
+
+
+def confirmed_parts(booking: Booking, known: SyncView, view: PmsView) -> Parts:
+    """What a person vouches for who names a reservation: what no call could change there."""
+    wanted = parts_of(booking, known, view)
+    return guesty_parts.confirmed(wanted) if wanted else {}
+
+
+def compare(hit: RemoteReservation, booking: Booking, wanted: Wanted, *, parts: Parts) -> Remote:
     """Hold one reservation of the PMS against the booking.
 
     Args:
         hit: As the PMS answered it.
         booking: As the site holds it.
         wanted: `wanted_of` that booking.
+        parts: `parts_of` it.
     """
-    differences = tuple(_differences(hit, booking, wanted))
+    differences = (*_differences(hit, booking, wanted), *_parts_that_differ(hit.parts, parts))
     if wanted.cancelled:
         same: bool | None = hit.status == ReservationStatus.CANCELED
     elif hit.fingerprint is not None:
@@ -117,6 +137,13 @@ def _differences(hit: RemoteReservation, booking: Booking, wanted: Wanted) -> It
     there, here = hit.guest_email, (booking.email or "").strip()
     if there is not None and there.casefold() != here.casefold():
         yield Difference(what="guest e-mail")
+
+
+def _parts_that_differ(there: Parts, here: Parts) -> Iterator[Difference]:
+    """The others are told by their values."""
+    guests = guesty_parts.Part.GUESTS.value
+    if guests in there and guests in here and there[guests] != here[guests]:
+        yield Difference(what="number of guests")
 
 
 def _day(value: date | None) -> str:

@@ -44,7 +44,7 @@ class Wait:
     Args:
         due_in: From the settle on; None keeps the row's place in the queue.
         record: Written as an attempt row when a call was made (``RATE_LIMITED``, ``MISCONFIGURED``,
-            ``WAITING``); None: no call.
+            ``WAITING``, and ``HELD`` where more calls follow); None: no call.
         code: Stable snake_case reason.
         message: One sentence for operators, without guest data.
         certain: Whether the outcome of earlier writes is now known (a reservation was adopted),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from outbox_worker.errors import DecodeError
-from outbox_worker.pms import guestly_body
-from outbox_worker.pms.guestly_answer import Content, Written, read, sentence, write
+from outbox_worker.pms import exact_json, guestly_body
+from outbox_worker.pms.exchange_answer import Content, sentence
+from outbox_worker.pms.guestly_answer import Written, read, write
 from outbox_worker.pms.http import Exchange, PmsHttp
 from outbox_worker.pms.port import (
     Absent,
@@ -20,8 +22,10 @@ from outbox_worker.pms.port import (
     ListingAnswer,
     LookupAnswer,
     Misconfigured,
+    Parts,
     PmsName,
     Rejected,
+    Remaining,
     Reservation,
     ReservationAnswer,
     ReservationStatus,
@@ -55,6 +59,14 @@ class Guestly:
     def name(self) -> PmsName:
         """Which one."""
         return PmsName.GUESTLY
+
+    def tells_enough(self, held: Parts) -> bool:
+        """Always: one call writes the full state, whatever there is."""
+        del held
+        return True
+
+    async def ready(self) -> None:
+        """It always is: a write needs nothing but the key."""
 
     async def find(self, reference: str) -> LookupAnswer:
         """Reservations under our reference; see `port.Pms.find`."""
@@ -123,9 +135,16 @@ class Guestly:
         return write(exchange, written)
 
     async def update(
-        self, reservation_id: str, reservation: Reservation, *, idempotency_key: str
+        self,
+        reservation_id: str,
+        reservation: Reservation,
+        *,
+        held: Parts = MappingProxyType({}),
+        shown: Parts | None = None,
+        idempotency_key: str,
     ) -> WriteAnswer:
-        """Write the full state; see `port.Pms.update`."""
+        """Write the full state, whatever is on record: it is one call; see `port.Pms.update`."""
+        del held, shown
         exchange = await self._send(
             "PUT",
             ("reservations", reservation_id),
@@ -167,6 +186,10 @@ class Guestly:
             case _:
                 return answer
 
+    def heard(self) -> tuple[Remaining, ...]:
+        """Nothing: Guestly says nothing of its limits before they are reached."""
+        return ()
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -178,5 +201,5 @@ class Guestly:
             method,
             path,
             headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key},
-            body=guestly_body.encode(body).encode("ascii"),
+            body=exact_json.encode(body).encode("ascii"),
         )

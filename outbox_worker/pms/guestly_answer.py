@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 from httpx import codes
 
 from outbox_worker.errors import DecodeError
-from outbox_worker.pms import guestly_body, refusal
+from outbox_worker.pms import exact_json, exchange_answer, guestly_body, refusal
+from outbox_worker.pms.exchange_answer import Content, Speaker, sentence
 from outbox_worker.pms.http import Answered, Broken, Exchange, NotSent
 from outbox_worker.pms.port import (
     Absent,
@@ -20,28 +20,10 @@ from outbox_worker.pms.port import (
     ReadFailure,
     Rejected,
     Reservation,
-    Unavailable,
     WriteAnswer,
 )
-from outbox_worker.pms.retry_after import retry_after
 
-#: After a 429 that does not say for how long.
-_DEFAULT_RETRY = timedelta(seconds=5)
-
-#: Of a create: nobody serves reservations there.
-_NO_SUCH_CALL = frozenset({codes.NOT_FOUND, codes.METHOD_NOT_ALLOWED})
-
-#: Spoken by something in front of the PMS, which may still be at work behind it: bad gateway,
-#: unavailable, gateway time-out, the codes of content delivery networks, network time-outs.
-_GATEWAY = frozenset({502, 503, 504, *range(520, 531), 598, 599})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """A read's answer: JSON, parsed."""
-
-    value: Any
-    status: int
+_GUESTLY = Speaker(name="Guestly", address="GUESTLY_API_URL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +52,7 @@ def read(exchange: Exchange, *, what: str) -> ReadAnswer:
     """
     match exchange:
         case NotSent() | Broken():
-            return _unavailable(exchange)
+            return exchange_answer.unavailable(exchange)
         case Answered():
             pass
         case _:
@@ -79,59 +61,28 @@ def read(exchange: Exchange, *, what: str) -> ReadAnswer:
     if status == codes.NOT_FOUND:
         return Absent(http_status=status)
     if codes.is_success(status):
-        return _content(exchange)
+        return exchange_answer.content(exchange, _GUESTLY)
     if status == codes.METHOD_NOT_ALLOWED:
-        return _lost_address(status)
+        return exchange_answer.lost_address(status, _GUESTLY)
     if (failure := _common(exchange)) is not None:
         return failure
-    if codes.is_client_error(status) and status != codes.REQUEST_TIMEOUT:
+    if exchange_answer.is_refusal(status):
         told = refusal.read(exchange.body, sent=None)
         return Rejected(
             code=told.code or f"http_{status}",
             message=f"Guestly refused the {what} (HTTP {status})",
             http_status=status,
         )
-    return Unavailable(
-        code=f"http_{status}",
-        message=f"Guestly answered HTTP {status}",
-        outage=_outage(status),
-        http_status=status,
-    )
-
-
-def _content(answer: Answered) -> Content | Unavailable | Misconfigured:
-    if not answer.whole:
-        return Unavailable(
-            code="answer_too_large",
-            message="Guestly's answer is larger than 1 MiB",
-            http_status=answer.status,
-        )
-    try:
-        return Content(value=guestly_body.decode(answer.body), status=answer.status)
-    except DecodeError as error:
-        if refusal.is_markup(answer.body):
-            return Misconfigured(
-                code="html_answer",
-                message="A web page answered in Guestly's place; check GUESTLY_API_URL",
-                http_status=answer.status,
-            )
-        return Unavailable(
-            code="unreadable_answer", message=sentence(error), http_status=answer.status
-        )
+    return exchange_answer.failed_read(exchange, _GUESTLY)
 
 
 def write(exchange: Exchange, written: Written) -> WriteAnswer:
     """What a POST or PUT has done."""
     match exchange:
         case NotSent():
-            return _unavailable(exchange)
+            return exchange_answer.unavailable(exchange)
         case Broken():
-            return Ambiguous(
-                code=exchange.code,
-                message=exchange.message,
-                outage=_outage(exchange.status),
-                http_status=exchange.status,
-            )
+            return exchange_answer.broken(exchange)
         case Answered():
             pass
         case _:
@@ -139,23 +90,17 @@ def write(exchange: Exchange, written: Written) -> WriteAnswer:
     status = exchange.status
     if codes.is_success(status):
         return _held(exchange, written)
-    if written.reservation_id is None and status in _NO_SUCH_CALL:
-        return _lost_address(status)
+    if written.reservation_id is None and status in exchange_answer.NO_SUCH_CALL:
+        return exchange_answer.lost_address(status, _GUESTLY)
     # a page instead of an answer comes from another place than the reservations: it proves nothing
     # about one of them, and a cancellation must not get lost by it
     if status == codes.NOT_FOUND and not refusal.is_markup(exchange.body):
         return Absent(http_status=status)
     if (failure := _common(exchange)) is not None:
         return failure
-    if codes.is_client_error(status) and status != codes.REQUEST_TIMEOUT:
+    if exchange_answer.is_refusal(status):
         return _refused(exchange, written)
-    return Ambiguous(
-        code=f"http_{status}",
-        message=f"Guestly answered HTTP {status}; whether it took effect is not known",
-        finished=codes.is_server_error(status) and status not in _GATEWAY and exchange.whole,
-        outage=_outage(status),
-        http_status=status,
-    )
+    return exchange_answer.failed_write(exchange, _GUESTLY)
 
 
 def _held(answer: Answered, written: Written) -> Held | Ambiguous:
@@ -163,9 +108,9 @@ def _held(answer: Answered, written: Written) -> Held | Ambiguous:
         return Ambiguous(code=code, message=message, http_status=answer.status)
 
     if not answer.whole:
-        return doubtful("answer_too_large", "Guestly's answer is larger than 1 MiB")
+        return doubtful("answer_too_large", exchange_answer.too_large(_GUESTLY))
     try:
-        remote = guestly_body.reservation(guestly_body.decode(answer.body))
+        remote = guestly_body.reservation(exact_json.decode(answer.body))
     except DecodeError as error:
         return doubtful("unexpected_answer", sentence(error))
     if remote.reference != written.reference:
@@ -201,8 +146,7 @@ def _common(answer: Answered) -> RateLimited | Misconfigured | None:
     """What means the same for every call."""
     status = answer.status
     if status == codes.TOO_MANY_REQUESTS:
-        wait = retry_after(answer.headers, now=datetime.now(UTC))
-        return RateLimited(retry_after=_DEFAULT_RETRY if wait is None else wait, http_status=status)
+        return exchange_answer.rate_limited(answer)
     if status == codes.UNAUTHORIZED:
         return Misconfigured(
             code="unauthorized",
@@ -218,37 +162,5 @@ def _common(answer: Answered) -> RateLimited | Misconfigured | None:
             http_status=status,
         )
     if codes.is_redirect(status):
-        return Misconfigured(
-            code="redirect",
-            message=f"Guestly redirects (HTTP {status}), which is never followed;"
-            " check GUESTLY_API_URL",
-            http_status=status,
-        )
+        return exchange_answer.redirected(status, _GUESTLY)
     return None
-
-
-def _lost_address(status: int) -> Misconfigured:
-    return Misconfigured(
-        code="wrong_address",
-        message=f"Guestly does not offer this call at this address (HTTP {status});"
-        " check GUESTLY_API_URL",
-        http_status=status,
-    )
-
-
-def _unavailable(exchange: NotSent | Broken) -> Unavailable:
-    status = exchange.status if isinstance(exchange, Broken) else None
-    return Unavailable(
-        code=exchange.code, message=exchange.message, outage=_outage(status), http_status=status
-    )
-
-
-def _outage(status: int | None) -> bool:
-    """Whether a call that failed says that Guestly itself does not work."""
-    return status is None or codes.is_server_error(status)
-
-
-def sentence(error: DecodeError) -> str:
-    """The error as a sentence."""
-    text = str(error)
-    return text[:1].upper() + text[1:]

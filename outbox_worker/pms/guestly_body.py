@@ -1,21 +1,18 @@
-"""The JSON of the Guestly contract: one encoder out, one parse function in for each thing. Pure."""
+"""The bodies of the Guestly contract, out and in: one function for each thing. Pure."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from outbox_worker.errors import DecodeError
 from outbox_worker.pms import mapping, safe_text
+from outbox_worker.pms.answer_fields import day, moment, text, usable_id
 from outbox_worker.pms.port import Listing, RemoteReservation, Reservation, ReservationStatus
 
-_LONGEST_ID = 200  # as outbox.reservation.reservation_id
 _LONGEST_TITLE = 200
-_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T00:00:00(?:\.0+)?Z?)?", re.ASCII)
 #: A fare outside of this is no fare, and writing it out could fill the memory.
 _FARE_LIMIT = 30
 
@@ -27,7 +24,7 @@ class UnfilteredError(DecodeError):
 def payload(reservation: Reservation) -> dict[str, Any]:
     """The body of a create; what the booking does not have (e-mail, phone) is left out.
 
-    ``fareAccommodation`` is the Decimal itself: write it with `encode`, which knows no float.
+    ``fareAccommodation`` is the Decimal itself, for `exact_json.encode`, which knows no float.
     """
     return {name: value for name, value in full_state(reservation).items() if value is not None}
 
@@ -57,41 +54,6 @@ def full_state(reservation: Reservation) -> dict[str, Any]:
     }
 
 
-def encode(value: Mapping[str, Any] | str | int | Decimal | None) -> str:
-    """JSON in ASCII, with the digits of a Decimal as they are.
-
-    Raises:
-        TypeError: A value of another type; ValueError: a Decimal that is no number.
-    """
-    match value:
-        case bool():
-            raise TypeError("a reservation holds no truth values")
-        case str() | int() | None:
-            return json.dumps(value)
-        case Decimal():
-            if not value.is_finite():
-                raise ValueError("JSON has no such number")
-            return format(value, "f")
-        case Mapping():
-            members = (f"{json.dumps(name)}: {encode(member)}" for name, member in value.items())
-            return "{" + ", ".join(members) + "}"
-        case _:
-            raise TypeError(f"a reservation holds no {type(value).__name__}")
-
-
-def decode(body: bytes) -> Any:
-    """Parsed JSON, its fractions as Decimal.
-
-    Raises:
-        DecodeError: It is not JSON, or nested beyond reason.
-    """
-    try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refused)
-    except (ValueError, RecursionError, ArithmeticError):
-        # the parser's own message quotes the body
-        raise DecodeError("the answer is not JSON") from None
-
-
 def hits(answer: Any, reference: str) -> tuple[RemoteReservation, ...]:
     """Reservations under our reference in the answer of a look-up, oldest first.
 
@@ -114,8 +76,8 @@ def hits(answer: Any, reference: str) -> tuple[RemoteReservation, ...]:
         raise UnfilteredError(
             "the PMS ignored the reference looked for and does not say that this is its whole list"
         )
-    if ours and all(_created_at(hit) is not None for hit in ours):
-        ours.sort(key=lambda hit: _created_at(hit) or datetime.min.replace(tzinfo=UTC))
+    if ours and all(moment(hit, "createdAt") is not None for hit in ours):
+        ours.sort(key=lambda hit: moment(hit, "createdAt") or datetime.min.replace(tzinfo=UTC))
     found: dict[str, RemoteReservation] = {}
     for hit in map(reservation, ours):
         found.setdefault(hit.reservation_id, hit)
@@ -133,16 +95,16 @@ def reservation(answer: Any) -> RemoteReservation:
     reference = answer.get("confirmationCode")
     if not isinstance(reference, str) or not reference:
         raise DecodeError("the reservation in the answer has no confirmationCode")
-    status = _text(answer, "status")
+    status = text(answer, "status")
     if status == "cancelled":
         status = ReservationStatus.CANCELED.value  # both spellings are about
     return RemoteReservation(
-        reservation_id=_usable_id(answer.get("_id")),
+        reservation_id=usable_id(answer.get("_id")),
         reference=reference,
-        listing_id=_text(answer, "listingId"),
-        check_in=_day(answer, "checkIn"),
-        check_out=_day(answer, "checkOut"),
-        guest_email=_text(answer, "guestEmail"),
+        listing_id=text(answer, "listingId"),
+        check_in=day(answer, "checkIn"),
+        check_out=day(answer, "checkOut"),
+        guest_email=text(answer, "guestEmail"),
         status=status,
         fingerprint=_fingerprint(answer, reference, status),
     )
@@ -154,9 +116,9 @@ def listing(answer: Any, listing_id: str) -> Listing:
     Raises:
         DecodeError: It has no usable ``_id``, or another one.
     """
-    if not isinstance(answer, Mapping) or _usable_id(answer.get("_id")) != listing_id:
+    if not isinstance(answer, Mapping) or usable_id(answer.get("_id")) != listing_id:
         raise DecodeError("the answer is not the listing asked for")
-    title = safe_text.cut(safe_text.line(_text(answer, "title")), _LONGEST_TITLE)
+    title = safe_text.cut(safe_text.line(text(answer, "title")), _LONGEST_TITLE)
     return Listing(
         listing_id=listing_id,
         title=title,
@@ -169,51 +131,16 @@ def _is_whole(count: Any, results: list[Any]) -> bool:
     return isinstance(count, int) and not isinstance(count, bool) and count == len(results)
 
 
-def _usable_id(value: Any) -> str:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    usable = (
-        isinstance(text, str)
-        and 0 < len(text) <= _LONGEST_ID
-        and text.isprintable()
-        and not any(letter.isspace() for letter in text)
-    )
-    if not usable:
-        raise DecodeError("the reservation or listing in the answer has no usable _id")
-    return str(text)
-
-
-def _text(answer: Mapping[str, Any], name: str) -> str | None:
-    value = answer.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _day(answer: Mapping[str, Any], name: str) -> date | None:
-    """A date, or midnight UTC; any other time of day could mean the day before or after."""
-    match = _DATE.fullmatch(_text(answer, name) or "")
-    try:
-        return date.fromisoformat(match[1]) if match else None
-    except ValueError:
-        return None
-
-
-def _created_at(answer: Mapping[str, Any]) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(_text(answer, "createdAt") or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
 def _fingerprint(answer: Mapping[str, Any], reference: str, status: str | None) -> str | None:
     """`mapping.fingerprint` of the answer, or None where it leaves something out."""
     if status == ReservationStatus.CANCELED:
         return mapping.cancelled_fingerprint(reference)
     money = answer.get("money")
     fare = money.get("fareAccommodation") if isinstance(money, Mapping) else None
-    currency = _text(money, "currency") if isinstance(money, Mapping) else None
-    check_in, check_out = _day(answer, "checkIn"), _day(answer, "checkOut")
+    currency = text(money, "currency") if isinstance(money, Mapping) else None
+    check_in, check_out = day(answer, "checkIn"), day(answer, "checkOut")
     guests = answer.get("numberOfGuests")
-    texts = [_text(answer, name) for name in ("listingId", "guestName", "notes", "source")]
+    texts = [text(answer, name) for name in ("listingId", "guestName", "notes", "source")]
     amount = _amount(fare)
     if (
         status not in set(ReservationStatus)
@@ -232,8 +159,8 @@ def _fingerprint(answer: Mapping[str, Any], reference: str, status: str | None) 
             check_in=check_in,
             check_out=check_out,
             guest_name=safe_text.line(guest_name),
-            guest_email=_text(answer, "guestEmail") or None,
-            guest_phone=_text(answer, "guestPhone") or None,
+            guest_email=text(answer, "guestEmail") or None,
+            guest_phone=text(answer, "guestPhone") or None,
             number_of_guests=guests,
             status=ReservationStatus(status),
             fare=amount,
@@ -250,7 +177,3 @@ def _amount(value: Any) -> Decimal | None:
         return None
     amount = Decimal(value)
     return amount if amount.is_finite() and abs(amount.adjusted()) < _FARE_LIMIT else None
-
-
-def _refused(_constant: str) -> Any:
-    raise ValueError("JSON has no NaN and no infinity")

@@ -1,7 +1,7 @@
 """A booking as the PMS should hold it: pure rules, and the hashes that tell two states apart.
 
-Nothing here depends on one PMS but the words of a refusal. How a `Reservation` looks in JSON is
-the adapter's business.
+Nothing here depends on one PMS but the words of a refusal, and what `mapping_detail` adds. How a
+`Reservation` looks in JSON is the adapter's business.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from uuid import UUID, uuid5
 
 from outbox_worker.bookings.booking import Booking, BookingStatus
 from outbox_worker.errors import MappingError
-from outbox_worker.pms import safe_text
-from outbox_worker.pms.port import PmsName, Reservation, ReservationStatus
+from outbox_worker.pms import mapping_detail, safe_text
+from outbox_worker.pms.port import Detail, PmsName, Reservation, ReservationStatus
 
 SOURCE = "website"
 
@@ -69,12 +69,20 @@ def to_reservation(
         MappingError: With one of the codes ``reference_missing``, ``reference_invalid``,
             ``listing_missing``, ``dates_missing``, ``dates_invalid``, ``guests_missing``,
             ``guests_invalid``, ``total_missing``, ``total_negative``, ``total_invalid``; the first
-            fault in this order.
+            fault in this order. Then those of `mapping_detail`, for a PMS that wants the detail.
     """
     warnings: list[str] = []
     reference = _reference(booking)
     listing = _listing(booking, listing_id, pms)
     check_in, check_out = _stay(booking)
+    number_of_guests, fare = _number_of_guests(booking), _fare(booking)
+    phone, detail = _guest_phone(booking, warnings), None
+    if pms is PmsName.GUESTY:
+        mapping_detail.check_reference(reference)
+        phone = mapping_detail.international(phone)
+        detail = mapping_detail.detail_of(
+            booking, fare=fare, longest=_LONGEST_NAME_PART, warnings=warnings
+        )
     return Mapped(
         reservation=Reservation(
             listing_id=listing,
@@ -82,14 +90,15 @@ def to_reservation(
             check_out=check_out,
             guest_name=_guest_name(booking, warnings),
             guest_email=_guest_email(booking, warnings),
-            guest_phone=_guest_phone(booking, warnings),
-            number_of_guests=_number_of_guests(booking),
+            guest_phone=phone,
+            number_of_guests=number_of_guests,
             status=status_of(booking.status),
-            fare=_fare(booking),
+            fare=fare,
             currency=currency,
             notes=_notes(booking, warnings),
             source=SOURCE,
             reference=reference,
+            detail=detail,
         ),
         warnings=tuple(warnings),
     )
@@ -134,6 +143,7 @@ def fingerprint(reservation: Reservation) -> str:
             "notes": reservation.notes,
             "source": reservation.source,
             "reference": reservation.reference,
+            **_detail(reservation.detail),
         }
     )
 
@@ -322,6 +332,19 @@ def _notes(booking: Booking, warnings: list[str]) -> str:
         "Late check-out: yes" if booking.late_check_out else "",
     )
     return "\n".join(line for line in lines if line)
+
+
+def _detail(detail: Detail | None) -> dict[str, str | int | None]:
+    if detail is None:  # nothing, so that the hashes of those who take the sums stay as they were
+        return {}
+    return {
+        "first_name": detail.first_name,
+        "last_name": detail.last_name,
+        "adults": detail.adults,
+        "children": detail.children,
+        "infants": detail.infants,
+        "cleaning_fee": _canonical_amount(detail.cleaning_fee),
+    }
 
 
 def _canonical_amount(amount: Decimal) -> str:

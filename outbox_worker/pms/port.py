@@ -6,13 +6,19 @@ HTTP answer means; nothing outside it looks at a status code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import date, timedelta
     from decimal import Decimal
+
+
+#: What a PMS holds of one reservation, part by part: a part's name (the adapter's own word) to the
+#: hash of its state there. A part that is missing is not known.
+Parts: TypeAlias = Mapping[str, str]
 
 
 class PmsName(StrEnum):
@@ -38,6 +44,25 @@ class ReservationStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What some PMSes want apart that others take as one.
+
+    Args:
+        first_name, last_name: Never empty.
+        adults: 1 or more.
+        children, infants: 0 or more.
+        cleaning_fee: The part of the fare that is for cleaning, between 0 and the fare.
+    """
+
+    first_name: str
+    last_name: str
+    adults: int
+    children: int
+    infants: int
+    cleaning_fee: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """A booking as the PMS should hold it.
 
@@ -55,6 +80,7 @@ class Reservation:
         notes: Lines joined by newlines; may be empty.
         source: Where the booking came from, ``website``.
         reference: The booking reference: stable, ours, and what a look-up finds.
+        detail: None for a PMS that takes the sums.
     """
 
     listing_id: str
@@ -70,6 +96,7 @@ class Reservation:
     notes: str
     source: str
     reference: str
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +106,8 @@ class RemoteReservation:
     Args:
         fingerprint: `mapping.fingerprint` over the same fields as ours, when the answer has all of
             them; else None.
+        parts: What the answer shows, part by part; empty for a PMS that is written as a whole.
+        marked: Whether it bears a mark that only our own creates leave, beside the reference.
     """
 
     reservation_id: str
@@ -89,6 +118,8 @@ class RemoteReservation:
     guest_email: str | None
     status: str | None
     fingerprint: str | None
+    parts: Parts = field(default_factory=dict)
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +128,9 @@ class Held:
 
     Args:
         existed: Whether it was there before this call.
+        parts: All that is known now of what it holds, part by part, for the next `Pms.update`.
+        more: Whether parts are left to be written, each by a call of its own.
+        repriced: Whether the PMS may have set another price by this write.
         fingerprint: `mapping.fingerprint` of the state that the answer shows, when it shows all of
             it; else None. After a create, one that differs from what was sent can be the answer to
             an earlier attempt, repeated for its idempotency key: the PMS then holds that state.
@@ -104,6 +138,9 @@ class Held:
 
     reservation_id: str
     existed: bool = False
+    parts: Parts = field(default_factory=dict)
+    more: bool = False
+    repriced: bool = False
     fingerprint: str | None = None
     http_status: int | None = None
 
@@ -129,6 +166,21 @@ class RateLimited:
 
     retry_after: timedelta
     http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """What the PMS says of one of its limits.
+
+    Args:
+        length: Of the window.
+        limit: Calls in it, whoever makes them.
+        left: Calls that it still grants.
+    """
+
+    length: timedelta
+    limit: int
+    left: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,11 +256,12 @@ class Unsupported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A property as the PMS lists it."""
+    """A property as the PMS lists it; ``currency`` None: the PMS does not say."""
 
     listing_id: str
     title: str
     active: bool
+    currency: str | None = None
 
 
 ReadFailure: TypeAlias = RateLimited | Unavailable | Misconfigured
@@ -227,6 +280,15 @@ class Pms(Protocol):
     def name(self) -> PmsName:
         """Which one."""
 
+    def tells_enough(self, held: Parts) -> bool:
+        """Whether a reservation can be changed by its record alone, without a look at it first."""
+
+    async def ready(self) -> ReadFailure | None:
+        """See to all that a write needs, such as a token; None: it may be sent at once.
+
+        Asked right before the lease is, so that no write leaves long after it was allowed.
+        """
+
     async def find(self, reference: str) -> LookupAnswer:
         """Reservations under our reference; every hit's own reference has been compared."""
 
@@ -234,12 +296,29 @@ class Pms(Protocol):
         """One reservation by id, whatever its reference: for a person who names it."""
 
     async def create(self, reservation: Reservation, *, idempotency_key: str) -> WriteAnswer:
-        """Create one reservation."""
+        """Create one reservation: with `Held.more`, without some parts yet."""
 
     async def update(
-        self, reservation_id: str, reservation: Reservation, *, idempotency_key: str
+        self,
+        reservation_id: str,
+        reservation: Reservation,
+        *,
+        held: Parts,
+        shown: Parts | None,
+        idempotency_key: str,
     ) -> WriteAnswer:
-        """Write the full state; `Absent`: no such reservation (any more)."""
+        """Write the next part that differs, or the full state if it is one call.
+
+        Args:
+            reservation_id: Which.
+            reservation: The full state wanted.
+            held: What is on record of the parts it holds.
+            shown: What a read has just shown, where the record proves nothing; None: it does.
+            idempotency_key: The same for every attempt at this write.
+
+        Returns:
+            `Absent`: no such reservation (any more).
+        """
 
     async def cancel(
         self, reservation_id: str, *, reference: str, idempotency_key: str
@@ -248,6 +327,9 @@ class Pms(Protocol):
 
     async def listing(self, listing_id: str) -> ListingAnswer:
         """One listing by id."""
+
+    def heard(self) -> tuple[Remaining, ...]:
+        """What it said of its limits since this was asked last; empty: nothing."""
 
     async def aclose(self) -> None:
         """Close the connections."""

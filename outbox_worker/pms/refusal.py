@@ -85,6 +85,15 @@ def read(body: bytes, *, sent: Reservation | None) -> Refusal:
     )
 
 
+def spoken(body: bytes) -> tuple[str, ...]:
+    """Every code and sentence of an error body as lower-case words, to be recognised.
+
+    Never to be stored or shown: guest data is in it.
+    """
+    codes, texts = _collected(body)
+    return tuple(_spoken(part).strip() for part in (*codes, *texts))
+
+
 def is_markup(body: bytes) -> bool:
     """Whether a body is a page (HTML, XML) instead of JSON or plain text."""
     return _MARKUP.match(body[:_LONGEST_READ].decode("utf-8", "replace")) is not None

@@ -9,18 +9,29 @@ from starlette.responses import Response
 
 from outbox_worker.simulator.control import ControlApi
 from outbox_worker.simulator.guestly import GuestlyApi
-from outbox_worker.simulator.journal import StorageError
+from outbox_worker.simulator.guesty import GuestyApi
+from outbox_worker.simulator.guesty_control import GuestyControlApi
+from outbox_worker.simulator.journal_lines import StorageError
 from outbox_worker.simulator.page import Page
+from outbox_worker.simulator.refusal import refusal
 from outbox_worker.simulator.reservation import RequestRefusedError
 from outbox_worker.simulator.stand_in import StandIn
-from outbox_worker.simulator.strike import STORAGE_FAILED, refusal
+from outbox_worker.simulator.strike import STORAGE_FAILED
 
 
 def application(stand_in: StandIn) -> Starlette:
     """The PMS's API, the control API and the page over one stand-in."""
+    account = stand_in.account
     return Starlette(
         routes=[
-            *GuestlyApi(stand_in).routes(),
+            *(
+                GuestlyApi(stand_in).routes()
+                if account is None
+                else (
+                    *GuestyApi(stand_in, account).routes(),
+                    *GuestyControlApi(stand_in, account).routes(),
+                )
+            ),
             *ControlApi(stand_in).routes(),
             *Page(stand_in).routes(),
         ],

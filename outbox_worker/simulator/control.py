@@ -18,11 +18,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from outbox_worker.simulator.body import parsed, read
+from outbox_worker.simulator.effect import Write
 from outbox_worker.simulator.fault import FaultError, Rule, parse
-from outbox_worker.simulator.ledger import KeyPolicy, Switches, Write
+from outbox_worker.simulator.guesty_switches import switched
+from outbox_worker.simulator.ledger import KeyPolicy, Switches
 from outbox_worker.simulator.listings import listed, listings_from
 from outbox_worker.simulator.reservation import RequestRefusedError, document
-from outbox_worker.simulator.stand_in import StandIn
+from outbox_worker.simulator.stand_in import StandIn, now
 
 
 class ControlApi:
@@ -47,15 +49,18 @@ class ControlApi:
 
     async def _state(self, request: Request) -> Response:  # noqa: ARG002 # Starlette's signature
         stand_in = self._stand_in
+        account = stand_in.account
         await stand_in.journal.flushed()
         return JSONResponse(
             {
+                "pms": "guestly" if account is None else "guesty",
                 "reservations": [document(held) for held in stand_in.ledger],
                 "listings": listed(stand_in.ledger.listings.values()),
                 "counters": stand_in.traffic.counters(),
                 "faults": stand_in.plan.describe(),
-                "switches": _switches(stand_in.switches),
+                "switches": self._shown_switches(),
                 "recent": [exchange.line() for exchange in stand_in.traffic.recent],
+                **({} if account is None else account.described(now=now())),
             }
         )
 
@@ -81,9 +86,28 @@ class ControlApi:
         return JSONResponse(self._stand_in.plan.describe(), status_code=201)
 
     async def _switches(self, request: Request) -> Response:
+        stand_in = self._stand_in
         if request.method == "PATCH":
-            self._stand_in.switches = _switched(self._stand_in.switches, await _body(request))
-        return JSONResponse(_switches(self._stand_in.switches))
+            body = await _body(request)
+            known = self._shown_switches()
+            if not isinstance(body, Mapping) or set(body) - set(known):
+                raise RequestRefusedError(
+                    422, "INVALID_SWITCH", f"the switches are {', '.join(known)}"
+                )
+            shared = {name: body[name] for name in body if name in _switches(stand_in.switches)}
+            own = {name: body[name] for name in body if name not in shared}
+            switches = _switched(stand_in.switches, shared)
+            if stand_in.account is not None:
+                stand_in.account.switches = switched(stand_in.account.switches, own)
+            stand_in.switches = switches
+        return JSONResponse(self._shown_switches())
+
+    def _shown_switches(self) -> dict[str, Any]:
+        shared, account = _switches(self._stand_in.switches), self._stand_in.account
+        if account is None:
+            return shared
+        # the API knows no idempotency keys
+        return {"availability": shared["availability"], **account.switches.document()}
 
     async def _listings(self, request: Request) -> Response:
         if request.method == "POST":
@@ -125,10 +149,7 @@ def _switches(switches: Switches) -> dict[str, Any]:
     }
 
 
-def _switched(switches: Switches, body: object) -> Switches:
-    if not isinstance(body, Mapping) or set(body) - set(_switches(switches)):
-        known = ", ".join(_switches(switches))
-        raise RequestRefusedError(422, "INVALID_SWITCH", f"the switches are {known}")
+def _switched(switches: Switches, body: Mapping[str, Any]) -> Switches:
     if "idempotency" in body:
         try:
             switches = dataclasses.replace(switches, idempotency=KeyPolicy(body["idempotency"]))

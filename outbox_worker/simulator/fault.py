@@ -8,14 +8,31 @@ from enum import StrEnum
 from typing import Any
 
 from outbox_worker.errors import OutboxError
-from outbox_worker.simulator.ledger import Operation
+from outbox_worker.simulator.effect import Operation
+from outbox_worker.simulator.form import Form
 
-_WRITES = frozenset({Operation.CREATE, Operation.CHANGE, Operation.CANCEL})
+#: Guesty changes a reservation by a call for each thing; a rule for ``change`` strikes them all.
+_CHANGES = frozenset(
+    {
+        Operation.CHANGE,
+        Operation.STATUS,
+        Operation.DATES,
+        Operation.GUESTS,
+        Operation.RELOCATE,
+        Operation.NOTES,
+    }
+)
+_WRITES = _CHANGES | {Operation.CREATE, Operation.CANCEL}
 _LOOKUPS = frozenset({Operation.FIND, Operation.LIST})
+_EVERYTHING = frozenset(Operation)
+#: A token is one of five a day: only a rule that names it may waste one.
+_UNNAMED = _EVERYTHING - {Operation.TOKEN}
 _GROUPS = {
     "write": _WRITES,
     "lookup": _LOOKUPS,
+    "any": _EVERYTHING,
     **{operation.value: frozenset({operation}) for operation in Operation},
+    "change": _CHANGES,
 }
 
 
@@ -57,8 +74,8 @@ MODIFIERS = frozenset({FaultKind.LATENCY, FaultKind.STALE, FaultKind.UNFILTERED}
 
 #: What a kind understands beside the filters, and the calls that it can strike.
 _PARAMETERS: Mapping[FaultKind, frozenset[str]] = {
-    FaultKind.ERROR: frozenset({"when", "status", "code", "message"}),
-    FaultKind.REJECT: frozenset({"status", "code", "message"}),
+    FaultKind.ERROR: frozenset({"when", "status", "code", "message", "form"}),
+    FaultKind.REJECT: frozenset({"status", "code", "message", "form"}),
     FaultKind.RATE_LIMIT: frozenset({"retry_after", "as_date"}),
     FaultKind.REDIRECT: frozenset({"status", "location"}),
     FaultKind.BREAK: frozenset({"when", "reset"}),
@@ -111,6 +128,7 @@ class Rule:
         skip: So many matching calls pass before it strikes.
         times: It strikes so often, then it is spent; None: for ever.
         status: HTTP status of an injected answer.
+        form: Shape of an injected error; None: that of the Guestly contract, or a proxy's page.
         seconds: Duration of the kind: the hang, the delay, the age below which look-ups miss a
             reservation.
         jitter_s: Latency grows by a uniform share of this.
@@ -124,7 +142,7 @@ class Rule:
 
     kind: FaultKind
     when: When = When.BEFORE
-    operations: frozenset[Operation] = frozenset(Operation)
+    operations: frozenset[Operation] = _UNNAMED
     reference: str | None = None
     listing_id: str | None = None
     probability: float = 1.0
@@ -133,6 +151,7 @@ class Rule:
     status: int = 500
     code: str | None = None
     message: str | None = None
+    form: Form | None = None
     seconds: float = 0.0
     jitter_s: float = 0.0
     retry_after: int | str = 1
@@ -178,6 +197,7 @@ def parse(raw: object) -> Rule:
         status=fields.whole("status", default_status, within=statuses),
         code=fields.text("code"),
         message=fields.text("message"),
+        form=fields.form(),
         seconds=fields.number("seconds", _SECONDS.get(kind, 0.0)),
         jitter_s=fields.number("jitter_s", 0.0),
         retry_after=fields.retry_after(),
@@ -209,10 +229,17 @@ class _Fields:
         except ValueError:
             raise FaultError("when must be before or after") from None
 
+    def form(self) -> Form | None:
+        name = self.raw.get("form")
+        try:
+            return None if name is None else Form(name)
+        except ValueError:
+            raise FaultError(f"form must be one of {', '.join(Form)}") from None
+
     def operations(self, possible: frozenset[Operation]) -> frozenset[Operation]:
         names = self.raw.get("operation")
         if names is None:
-            return possible
+            return possible & _UNNAMED
         listed = names if isinstance(names, list) else [names]
         chosen: frozenset[Operation] = frozenset()
         for name in listed:

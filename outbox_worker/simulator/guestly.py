@@ -1,54 +1,28 @@
-"""The PMS's own API: every call of the Guestly contract, with the faults that are armed for it."""
+"""The PMS's own API in the words of the Guestly contract."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_never
+from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.routing import Route
 
-from outbox_worker import telemetry
-from outbox_worker.events import Event
-from outbox_worker.simulator.body import parsed, read
-from outbox_worker.simulator.journal import StorageError
-from outbox_worker.simulator.ledger import Operation, Outcome, Write
+from outbox_worker.simulator.body import parsed
+from outbox_worker.simulator.effect import Operation, Write
+from outbox_worker.simulator.front import Call, Front
+from outbox_worker.simulator.ledger import Outcome
 from outbox_worker.simulator.plan import Verdict
+from outbox_worker.simulator.refusal import Answer, refusal
 from outbox_worker.simulator.reservation import RequestRefusedError, Reservation, document
 from outbox_worker.simulator.stand_in import StandIn, now
-from outbox_worker.simulator.strike import (
-    NO_ANSWER,
-    STORAGE_FAILED,
-    Answer,
-    goes_on,
-    refusal,
-    struck,
-)
-from outbox_worker.simulator.traffic import Exchange
-from outbox_worker.simulator.transport import Broken, Woken, pause
 
 _DEFAULT_LIMIT = 25
 _LARGEST_LIMIT = 100
 _MOST_DIGITS = 9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One authorised request, understood as far as faults need it."""
-
-    operation: Operation
-    reference: str | None
-    listing_id: str | None
-    reservation_id: str | None
-    query: Mapping[str, str]
-    payload: object
-    write: Write
 
 
 class GuestlyApi:
@@ -56,58 +30,22 @@ class GuestlyApi:
 
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
-        self._log = telemetry.logger()
+        self._front = Front(stand_in, self)
 
     def routes(self) -> list[Route]:
         """The routes under the API's base address."""
         return [
-            Route("/reservations", self._answer, methods=["GET", "POST"]),
-            Route("/reservations/{reservation_id}", self._answer, methods=["GET", "PUT"]),
-            Route("/listings/{listing_id}", self._answer, methods=["GET"]),
+            Route("/reservations", self._front.answer, methods=["GET", "POST"]),
+            Route("/reservations/{reservation_id}", self._front.answer, methods=["GET", "PUT"]),
+            Route("/listings/{listing_id}", self._front.answer, methods=["GET"]),
         ]
 
-    async def _answer(self, request: Request) -> Response:
-        began = time.perf_counter()
-        exchange = Exchange(
-            n=self._stand_in.traffic.begin(),
-            at=now(),
-            method=request.method,
-            path=request.url.path,
-            operation=None,
-            reference=None,
-            outcome=NO_ANSWER,
-            code=None,
-            fault=None,
-            effect=None,
-            repeated=False,
-            took_ms=0.0,
-        )
-        try:
-            self._check_key(request)
-            call = self._understood(request, await read(request), number=exchange.n)
-        except RequestRefusedError as refused:
-            answer = refusal(refused.status, refused.code, str(refused))
-            exchange = replace(exchange, outcome=str(answer.status), code=answer.code)
-            response = answer.response()
-        except ClientDisconnect:
-            response = Broken()
-        else:
-            exchange, response = await self._carried_out(call, exchange)
-        exchange = replace(exchange, took_ms=(time.perf_counter() - began) * 1000)
-        self._stand_in.traffic.finish(exchange)
-        self._log.info(
-            Event.SIMULATOR_ANSWERED,
-            message="the simulator has answered",
-            kind=exchange.operation,
-            reference=exchange.reference,
-            outcome=exchange.outcome,
-            code=exchange.code,
-            detail=exchange.fault,
-            duration_ms=round(exchange.took_ms, 1),
-        )
-        return response
+    def admit(self, request: Request) -> None:
+        """Check the key.
 
-    def _check_key(self, request: Request) -> None:
+        Raises:
+            RequestRefusedError: 401.
+        """
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         expected = self._stand_in.api_key
         known = (
@@ -118,7 +56,12 @@ class GuestlyApi:
         if scheme.lower() != "bearer" or not known:
             raise RequestRefusedError(401, "UNAUTHORIZED", "no such API key")
 
-    def _understood(self, request: Request, body: bytes, *, number: int) -> _Call:
+    def understood(self, request: Request, body: bytes, *, number: int) -> Call:
+        """What is asked.
+
+        Raises:
+            RequestRefusedError: 400 or 415.
+        """
         payload: object = None
         if request.method in {"POST", "PUT"}:
             payload = parsed(request, body)
@@ -127,7 +70,7 @@ class GuestlyApi:
         listing_id = request.path_params.get("listing_id") or _text(asked, "listingId")
         reference = request.query_params.get("confirmationCode") or _text(asked, "confirmationCode")
         held = self._stand_in.ledger.peek(reservation_id)
-        return _Call(
+        return Call(
             operation=_operation(request, asked),
             reference=held.reference if held else reference,
             listing_id=held.listing_id if held else listing_id,
@@ -141,48 +84,21 @@ class GuestlyApi:
             ),
         )
 
-    async def _carried_out(self, call: _Call, exchange: Exchange) -> tuple[Exchange, Response]:
-        """Carry the call out as the faults allow."""
-        stand_in = self._stand_in
-        verdict = stand_in.plan.judge(
-            call.operation, reference=call.reference, listing_id=call.listing_id
-        )
-        rule = verdict.strike
-        fault = None if rule is None else rule.kind.value
-        call = replace(call, write=replace(call.write, fault=fault))
-        exchange = replace(
-            exchange, operation=call.operation.value, reference=call.reference, fault=fault
-        )
-        if (
-            verdict.wait_s
-            and await pause(verdict.wait_s, stopping=stand_in.stopping) is Woken.STOPPING
-        ):
-            return exchange, Broken()
-        answer = Answer(status=200, document={})
-        if rule is None or goes_on(rule):
-            answer = await self._performed(call, verdict)
-        if rule is None:
-            outcome, response = str(answer.status), answer.response()
-        else:
-            outcome, response = struck(rule, answer, now=now(), stopping=stand_in.stopping)
-        exchange = replace(
-            exchange,
-            outcome=outcome,
-            code=answer.code,
-            effect=None if answer.effect is None else answer.effect.n,
-            repeated=answer.repeated,
-        )
-        return exchange, response
+    def refused(self, error: RequestRefusedError) -> Answer:
+        """A refusal in the contract's form."""
+        return refusal(error.status, error.code, str(error))
 
-    async def _performed(self, call: _Call, verdict: Verdict) -> Answer:
-        try:
-            return await self._perform(call, verdict)
-        except RequestRefusedError as refused:
-            return refusal(refused.status, refused.code, str(refused))
-        except StorageError as error:
-            return refusal(500, STORAGE_FAILED, str(error))
+    def headers(self) -> Mapping[str, str]:
+        """None."""
+        return {}
 
-    async def _perform(self, call: _Call, verdict: Verdict) -> Answer:
+    async def perform(self, call: Call, verdict: Verdict) -> Answer:
+        """Carry a call out.
+
+        Raises:
+            RequestRefusedError: Nothing was changed.
+            StorageError: The effect could not be made durable.
+        """
         stand_in = self._stand_in
         match call.operation:
             case Operation.CREATE:
@@ -200,7 +116,7 @@ class GuestlyApi:
             case Operation.LISTING:
                 return self._listing(call.listing_id or "")
             case _:
-                assert_never(call.operation)
+                raise RequestRefusedError(404, "NOT_FOUND", "the API has no such call")
 
     def _listing(self, listing_id: str) -> Answer:
         listing = self._stand_in.ledger.listings.get(listing_id)

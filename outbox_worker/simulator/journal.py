@@ -14,26 +14,17 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from outbox_worker.errors import OutboxError
-from outbox_worker.simulator.ledger import Effect, EffectKind, Ledger, Listing, Write
+from outbox_worker.simulator.effect import Effect, EffectKind
+from outbox_worker.simulator.journal_lines import StorageError, effect_from, encoded, state_line
+from outbox_worker.simulator.ledger import Ledger, Listing
 from outbox_worker.simulator.listings import listed, listings_from
-from outbox_worker.simulator.reservation import (
-    RequestRefusedError,
-    document,
-    restored,
-    timestamp,
-)
+from outbox_worker.simulator.reservation import RequestRefusedError
 
 _KEYS_FORGOTTEN = "forget_keys"
-
-
-class StorageError(OutboxError):
-    """The state directory cannot be used or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +91,7 @@ class Journal:
             if line["op"] == _KEYS_FORGOTTEN:
                 ledger.forget_keys()
             else:
-                effect = _effect(line)
+                effect = effect_from(line)
                 ledger.apply(effect)
                 effects.append(effect.kind)
         os.ftruncate(self._state, kept)
@@ -121,12 +112,12 @@ class Journal:
         Raises:
             StorageError: An earlier write failed; nothing is taken any more.
         """
-        self._enqueue(_Lines(state=_encoded(_state_line(effect)), effect=_encoded(effect.line())))
+        self._enqueue(_Lines(state=encoded(state_line(effect)), effect=encoded(effect.line())))
 
     def enqueue_forgotten_keys(self, last_n: int) -> None:
         """Take the fact that all idempotency keys were lost after effect ``last_n``."""
         line = {"n": last_n, "op": _KEYS_FORGOTTEN}
-        self._enqueue(_Lines(state=_encoded(line), effect=b""))
+        self._enqueue(_Lines(state=encoded(line), effect=b""))
 
     async def flushed(self) -> None:
         """Wait until everything taken so far is on disk.
@@ -145,19 +136,38 @@ class Journal:
     def note_request(self, line: dict[str, Any]) -> None:
         """Append to ``requests.jsonl``; survives a kill of this process, not of the machine."""
         try:
-            os.write(self._requests, _encoded(line))
+            os.write(self._requests, encoded(line))
         except OSError:
             self._failed = True
 
     def keep_listings(self, listings: Sequence[Listing]) -> None:
         """Replace the listings on disk."""
-        fresh = self._directory / "listings.json.new"
-        with fresh.open("wb") as file:
-            file.write(_encoded(listed(listings)))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._directory / "listings.json")
-        _sync_directory(self._directory)
+        self._replace("listings.json", listed(listings))
+
+    def keep_tokens(self, tokens: dict[str, Any]) -> None:
+        """Replace the tokens on disk.
+
+        Raises:
+            StorageError: They could not be written.
+        """
+        try:
+            self._replace("tokens.json", tokens)
+        except OSError as error:
+            raise StorageError("the state directory cannot be written any more") from error
+
+    def kept_tokens(self) -> dict[str, Any] | None:
+        """The tokens on disk, or None.
+
+        Raises:
+            StorageError: They cannot be read.
+        """
+        try:
+            tokens: dict[str, Any] = json.loads((self._directory / "tokens.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StorageError("tokens.json is damaged") from error
+        return tokens
 
     async def clear(self) -> None:
         """Forget effects, reservations, keys and requests; the listings stay."""
@@ -177,6 +187,16 @@ class Journal:
     def _open(self, name: str) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.open(self._directory / name, flags, 0o600)
+
+    def _replace(self, name: str, value: object) -> None:
+        fresh = self._directory / f"{name}.new"
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "wb") as writer:
+            writer.write(encoded(value))
+            writer.flush()
+            os.fsync(file)
+        fresh.replace(self._directory / name)
+        _sync_directory(self._directory)
 
     def _enqueue(self, lines: _Lines) -> None:
         if self._failed:
@@ -234,45 +254,6 @@ class Journal:
             return listings_from(json.loads(text))
         except (ValueError, RequestRefusedError) as error:
             raise StorageError("listings.json is damaged") from error
-
-
-def _state_line(effect: Effect) -> dict[str, Any]:
-    return {
-        "n": effect.n,
-        "at": timestamp(effect.at),
-        "op": effect.kind.value,
-        "reservation": document(effect.reservation),
-        "idempotency_key": effect.write.idempotency_key,
-        "body_sha256": effect.write.body_sha256,
-        "request": effect.write.request,
-        "fault": effect.write.fault,
-        "altered": effect.altered,
-        "answer": effect.answer,
-    }
-
-
-def _effect(line: dict[str, Any]) -> Effect:
-    try:
-        return Effect(
-            n=line["n"],
-            at=datetime.fromisoformat(line["at"]),
-            kind=EffectKind(line["op"]),
-            reservation=restored(line["reservation"]),
-            write=Write(
-                request=line["request"],
-                idempotency_key=line["idempotency_key"],
-                body_sha256=line["body_sha256"],
-                fault=line["fault"],
-            ),
-            altered=line["altered"],
-            answer=line["answer"],
-        )
-    except (KeyError, TypeError, ValueError, RequestRefusedError) as error:
-        raise StorageError("a line of state.jsonl is not a kept effect") from error
-
-
-def _encoded(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def _sync_directory(directory: Path) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from outbox_worker.simulator.effect import Effect, EffectKind, Write
 from outbox_worker.simulator.reservation import (
     RequestRefusedError,
     Reservation,
@@ -18,29 +19,7 @@ from outbox_worker.simulator.reservation import (
     changed,
     created,
     document,
-    timestamp,
 )
-
-
-class Operation(StrEnum):
-    """The calls of the contract, as rules of faults and counters name them."""
-
-    CREATE = "create"
-    CHANGE = "change"
-    CANCEL = "cancel"
-    FIND = "find"
-    READ = "read"
-    LIST = "list"
-    LISTING = "listing"
-
-
-class EffectKind(StrEnum):
-    """What happened to a reservation; ``delete`` is a person's doing, the API has no such call."""
-
-    CREATE = "create"
-    CHANGE = "change"
-    CANCEL = "cancel"
-    DELETE = "delete"
 
 
 class KeyPolicy(StrEnum):
@@ -72,71 +51,12 @@ class Switches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A property of the PMS."""
+    """A property of the PMS; ``currency`` None: nobody has said."""
 
     listing_id: str
     title: str
     active: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """Where an effect comes from.
-
-    Args:
-        request: Number of the HTTP request.
-        idempotency_key: The header, or None.
-        body_sha256: Hex digest of the body as it was received.
-        fault: The fault that was injected into this request, or None.
-    """
-
-    request: int
-    idempotency_key: str | None
-    body_sha256: str
-    fault: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """One change of what the PMS holds.
-
-    Args:
-        n: 1, 2, 3, … without gaps.
-        at: Aware, UTC.
-        reservation: As it is after the effect (before it, for a deletion).
-        altered: Whether the reservation differs from before.
-        answer: HTTP status of the answer that a honoured key repeats.
-    """
-
-    n: int
-    at: datetime
-    kind: EffectKind
-    reservation: Reservation
-    write: Write
-    altered: bool
-    answer: int
-
-    def line(self) -> dict[str, Any]:
-        """The effect for the public log: no guest data."""
-        held = self.reservation
-        return {
-            "n": self.n,
-            "at": timestamp(self.at),
-            "op": self.kind.value,
-            "reservation_id": held.reservation_id,
-            "reference": held.reference,
-            "idempotency_key": self.write.idempotency_key,
-            "body_sha256": self.write.body_sha256,
-            "status": held.status.value,
-            "listing_id": held.listing_id,
-            "check_in": held.check_in.isoformat(),
-            "check_out": held.check_out.isoformat(),
-            "fare": str(held.fare),
-            "currency": held.currency,
-            "altered": self.altered,
-            "request": self.write.request,
-            "fault": self.write.fault,
-        }
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +130,7 @@ class Ledger:
             return repeated
         wanted = created(body, reservation_id=reservation_id, now=now)
         self._check_bookable(wanted, switches)
-        return self._accept(EffectKind.CREATE, wanted, write, altered=True, answer=201, now=now)
+        return self.accept(EffectKind.CREATE, wanted, write, altered=True, answer=201, now=now)
 
     def change(
         self, reservation_id: str, body: object, *, write: Write, switches: Switches, now: datetime
@@ -231,7 +151,7 @@ class Ledger:
         altered = document(wanted) | {"lastUpdatedAt": ""} != document(current) | {
             "lastUpdatedAt": ""
         }
-        return self._accept(kind, wanted, write, altered=altered, answer=200, now=now)
+        return self.accept(kind, wanted, write, altered=altered, answer=200, now=now)
 
     def delete(self, reservation_id: str, *, write: Write, now: datetime) -> Outcome:
         """A person removes a reservation.
@@ -240,7 +160,7 @@ class Ledger:
             RequestRefusedError: 404.
         """
         gone = self.get(reservation_id)
-        return self._accept(EffectKind.DELETE, gone, write, altered=True, answer=200, now=now)
+        return self.accept(EffectKind.DELETE, gone, write, altered=True, answer=200, now=now)
 
     def apply(self, effect: Effect) -> None:
         """Make an effect so: also how the state is rebuilt from disk."""
@@ -294,26 +214,16 @@ class Ledger:
             )
         return Outcome(status=first.status, document=first.document, effect=None)
 
-    def _check_bookable(self, wanted: Reservation, switches: Switches) -> None:
-        listing = self.listings.get(wanted.listing_id)
-        if listing is None:
-            raise RequestRefusedError(422, "LISTING_NOT_FOUND", "listingId is not a listing")
-        if not listing.active:
-            raise RequestRefusedError(422, "LISTING_NOT_ACTIVE", "the listing is not active")
-        if not switches.availability or wanted.status is not Status.CONFIRMED:
-            return
-        for other_id in self._by_listing.get(wanted.listing_id, ()):
-            other = self._reservations[other_id]
-            if (
-                other_id != wanted.reservation_id
-                and other.status is Status.CONFIRMED
-                and other.overlaps(wanted)
-            ):
-                raise RequestRefusedError(
-                    409, "LISTING_NOT_AVAILABLE", "the listing is not available on these dates"
-                )
+    def overlapping(self, wanted: Reservation) -> bool:
+        """Whether it needs a night that another reservation of its listing has."""
+        return wanted.status.blocks and any(
+            other.status.blocks and other.overlaps(wanted)
+            for other_id in self._by_listing.get(wanted.listing_id, ())
+            if other_id != wanted.reservation_id
+            for other in (self._reservations[other_id],)
+        )
 
-    def _accept(
+    def accept(
         self,
         kind: EffectKind,
         reservation: Reservation,
@@ -323,6 +233,7 @@ class Ledger:
         answer: int,
         now: datetime,
     ) -> Outcome:
+        """Hold a reservation as it is after a write that was found good."""
         effect = Effect(
             n=self.last_n + 1,
             at=now,
@@ -334,3 +245,14 @@ class Ledger:
         )
         self.apply(effect)
         return Outcome(status=answer, document=document(reservation), effect=effect)
+
+    def _check_bookable(self, wanted: Reservation, switches: Switches) -> None:
+        listing = self.listings.get(wanted.listing_id)
+        if listing is None:
+            raise RequestRefusedError(422, "LISTING_NOT_FOUND", "listingId is not a listing")
+        if not listing.active:
+            raise RequestRefusedError(422, "LISTING_NOT_ACTIVE", "the listing is not active")
+        if switches.availability and self.overlapping(wanted):
+            raise RequestRefusedError(
+                409, "LISTING_NOT_AVAILABLE", "the listing is not available on these dates"
+            )

@@ -62,6 +62,7 @@ class Page:
             recent=list(stand_in.traffic.recent),
             refreshing="still" not in request.query_params,
             now=now(),
+            account=None if stand_in.account is None else stand_in.account.described(now=now()),
         )
         return HTMLResponse(text, headers=_HEADERS)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from outbox_worker.simulator.effect import Operation
 from outbox_worker.simulator.fault import MODIFIERS, FaultKind, Rule
-from outbox_worker.simulator.ledger import Operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

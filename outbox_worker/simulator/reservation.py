@@ -1,34 +1,43 @@
-"""Reservations in the words of the Guestly contract: one parse function, one document. Pure."""
+"""Reservations, and how they read in the Guestly contract: one parse function. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from outbox_worker.errors import OutboxError
+from outbox_worker.simulator import reservation_fields as fields
+from outbox_worker.simulator.guesty_state import GuestyState, document_of, state_from
 
 T = TypeVar("T")
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
-_CENT = Decimal("0.01")
-#: With ten digits before the point and two after it, a fare stays exact as a JSON number.
-_FARE_LIMIT = Decimal(10) ** 10
 _LONGEST_STAY_DAYS = 730
-_LONGEST_NOTES = 20_000
 
 
 class Status(StrEnum):
-    """Status words of the contract."""
+    """Status words; the Guestly contract has the first three, Guesty all."""
 
     INQUIRY = "inquiry"
     CONFIRMED = "confirmed"
     CANCELED = "canceled"
+    RESERVED = "reserved"
+    AWAITING_PAYMENT = "awaiting_payment"
+    CLOSED = "closed"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a reservation of this status takes its nights from others."""
+        return self in {Status.CONFIRMED, Status.RESERVED}
+
+
+_GUESTLY_WORDS = frozenset({Status.INQUIRY, Status.CONFIRMED, Status.CANCELED})
 
 
 class RequestRefusedError(OutboxError):
@@ -46,10 +55,6 @@ class RequestRefusedError(OutboxError):
         self.code = code
 
 
-class _FieldError(Exception):
-    """What is wrong with one field, as the end of a sentence."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """One reservation that the PMS holds.
@@ -61,6 +66,7 @@ class Reservation:
         fare: Major units of ``currency``, two decimals.
         created_at: Aware, UTC.
         updated_at: Aware, UTC.
+        guesty: What only the Guesty API knows of it; None: it came by the Guestly contract.
     """
 
     reservation_id: str
@@ -79,6 +85,7 @@ class Reservation:
     source: str
     created_at: datetime
     updated_at: datetime
+    guesty: GuestyState | None = None
 
     def overlaps(self, other: Reservation) -> bool:
         """Whether both need a night of the same listing; departure and arrival share a day."""
@@ -111,6 +118,7 @@ def document(reservation: Reservation) -> dict[str, Any]:
         "source": reservation.source,
         "createdAt": timestamp(reservation.created_at),
         "lastUpdatedAt": timestamp(reservation.updated_at),
+        **({} if reservation.guesty is None else {"guesty": document_of(reservation.guesty)}),
     }
 
 
@@ -159,6 +167,7 @@ def restored(kept: Mapping[str, Any]) -> Reservation:
             reservation_id=str(kept["_id"]),
             created_at=datetime.fromisoformat(kept["createdAt"]),
             updated_at=datetime.fromisoformat(kept["lastUpdatedAt"]),
+            guesty=state_from(kept["guesty"]) if "guesty" in kept else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RequestRefusedError(422, "VALIDATION_ERROR", "not a kept reservation") from error
@@ -171,14 +180,20 @@ def _object(body: object) -> Mapping[str, Any]:
 
 
 def _parse(
-    body: Mapping[str, Any], *, reservation_id: str, created_at: datetime, updated_at: datetime
+    body: Mapping[str, Any],
+    *,
+    reservation_id: str,
+    created_at: datetime,
+    updated_at: datetime,
+    guesty: GuestyState | None = None,
 ) -> Reservation:
     faults: list[str] = []
+    words = _GUESTLY_WORDS if guesty is None else frozenset(Status)
 
     def field(name: str, parse: Callable[[Any], T], source: Mapping[str, Any] = body) -> T | None:
         try:
             return parse(source.get(name))
-        except _FieldError as error:
+        except fields.FieldError as error:
             faults.append(f"{name} {error}")
             return None
 
@@ -187,19 +202,19 @@ def _parse(
         faults.append("money is required" if money is None else "money must be an object")
         money = {"fareAccommodation": 0, "currency": "XXX"}
     values = {
-        "listing_id": field("listingId", _text),
-        "check_in": (check_in := field("checkIn", _date)),
-        "check_out": (check_out := field("checkOut", _date)),
-        "guest_name": field("guestName", _text),
-        "guest_email": field("guestEmail", _email),
-        "guest_phone": field("guestPhone", _optional_text),
-        "number_of_guests": field("numberOfGuests", _guests),
-        "status": field("status", _status),
-        "fare": field("fareAccommodation", _fare, money),
-        "currency": field("currency", _currency, money),
-        "notes": field("notes", _notes),
-        "source": field("source", _text),
-        "reference": field("confirmationCode", _text),
+        "listing_id": field("listingId", fields.text),
+        "check_in": (check_in := field("checkIn", fields.day)),
+        "check_out": (check_out := field("checkOut", fields.day)),
+        "guest_name": field("guestName", fields.text),
+        "guest_email": field("guestEmail", fields.email),
+        "guest_phone": field("guestPhone", fields.optional_text),
+        "number_of_guests": field("numberOfGuests", fields.guests),
+        "status": field("status", partial(_status, words=words)),
+        "fare": field("fareAccommodation", fields.fare, money),
+        "currency": field("currency", fields.currency, money),
+        "notes": field("notes", fields.notes),
+        "source": field("source", fields.text),
+        "reference": field("confirmationCode", fields.text),
     }
     if faults or check_in is None or check_out is None:
         raise RequestRefusedError(422, "VALIDATION_ERROR", "; ".join(faults))
@@ -211,94 +226,17 @@ def _parse(
         )
     complete: dict[str, Any] = values
     return Reservation(
-        reservation_id=reservation_id, created_at=created_at, updated_at=updated_at, **complete
+        reservation_id=reservation_id,
+        created_at=created_at,
+        updated_at=updated_at,
+        guesty=guesty,
+        **complete,
     )
 
 
-def _text(value: Any) -> str:
+def _status(value: Any, *, words: frozenset[Status]) -> Status:
     if value is None:
-        raise _FieldError("is required")
-    if not isinstance(value, str) or not value.strip():
-        raise _FieldError("must be a text that is not empty")
-    return _encodable(value, limit=255)
-
-
-def _optional_text(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _notes(value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _FieldError("must be a text")
-    return _encodable(value, limit=_LONGEST_NOTES)
-
-
-def _encodable(value: str, *, limit: int) -> str:
-    if len(value) > limit:
-        raise _FieldError(f"must have at most {limit} characters")
-    # NUL and lone surrogates pass through JSON escapes, but no real PMS can store them
-    if "\x00" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise _FieldError("must be a text without NUL and lone surrogates")
-    return value
-
-
-def _email(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = _text(value)
-    if "@" not in text:
-        raise _FieldError("must be an e-mail address")
-    return text
-
-
-def _date(value: Any) -> date:
-    if value is None:
-        raise _FieldError("is required")
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise _FieldError("must be a date YYYY-MM-DD")
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise _FieldError("must be a date of the calendar") from None
-
-
-def _guests(value: Any) -> int:
-    if value is None:
-        raise _FieldError("is required")
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:  # noqa: PLR2004 # an absurdity check
-        raise _FieldError("must be a whole number from 1 to 1000")
-    return value
-
-
-def _status(value: Any) -> Status:
-    if value is None:
-        raise _FieldError("is required")
-    try:
-        return Status(value)
-    except ValueError:
-        raise _FieldError("must be inquiry, confirmed or canceled") from None
-
-
-def _fare(value: Any) -> Decimal:
-    if value is None:
-        raise _FieldError("is required")
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise _FieldError("must be a number")
-    # a document of our own holds a float whose shortest form is the exact fare
-    fare = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not 0 <= fare < _FARE_LIMIT:
-        raise _FieldError("must be a number from 0 to below 10,000,000,000")
-    cents = fare.quantize(_CENT)
-    if cents != fare:
-        raise _FieldError("must have at most two decimals")
-    return cents
-
-
-def _currency(value: Any) -> str:
-    if value is None:
-        raise _FieldError("is required")
-    if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
-        raise _FieldError("must be a currency code of three capital letters")
-    return value
+        raise fields.FieldError("is required")
+    if not isinstance(value, str) or value not in words:
+        raise fields.FieldError("must be inquiry, confirmed or canceled")
+    return Status(value)

@@ -17,7 +17,8 @@ from outbox_worker import telemetry
 from outbox_worker.events import Event
 from outbox_worker.settings import LogSettings
 from outbox_worker.simulator.app import application
-from outbox_worker.simulator.journal import StorageError
+from outbox_worker.simulator.guesty_switches import GuestySetup
+from outbox_worker.simulator.journal_lines import StorageError
 from outbox_worker.simulator.ledger import Listing
 from outbox_worker.simulator.stand_in import StandIn, open_stand_in
 from outbox_worker.simulator.transport import BreakableProtocol
@@ -37,6 +38,7 @@ def serve(
     log: LogSettings,
     listings: Sequence[Listing] | None = None,
     seed: int = 0,
+    guesty: GuestySetup | None = None,
 ) -> int:
     """Run the stand-in until SIGTERM or Ctrl-C.
 
@@ -51,13 +53,16 @@ def serve(
         log: Format and level of the log on standard output.
         listings: Replace the kept listings; None: keep them.
         seed: Of the faults' dice.
+        guesty: Speak the Guesty API; None: the Guestly contract.
 
     Returns:
         Exit code: 0 after a stop, 1 when it could not start.
     """
     telemetry.configure(log, service="simulator", stream=sys.stdout)
     try:
-        stand_in = open_stand_in(state_dir, api_key=api_key, seed=seed, listings=listings)
+        stand_in = open_stand_in(
+            state_dir, api_key=api_key, seed=seed, listings=listings, guesty=guesty
+        )
     except StorageError as error:
         return _failed(f"{error}. {error.hint}".strip())
     try:

@@ -9,8 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from outbox_worker.simulator.effect import Write
+from outbox_worker.simulator.guesty_account import Account, account_from
+from outbox_worker.simulator.guesty_book import Written
+from outbox_worker.simulator.guesty_switches import GuestySetup
 from outbox_worker.simulator.journal import Journal
-from outbox_worker.simulator.ledger import Ledger, Listing, Outcome, Switches, Write
+from outbox_worker.simulator.journal_lines import StorageError
+from outbox_worker.simulator.ledger import Ledger, Listing, Outcome, Switches
 from outbox_worker.simulator.plan import FaultPlan
 from outbox_worker.simulator.reservation import Reservation
 from outbox_worker.simulator.traffic import Traffic
@@ -23,6 +28,8 @@ class StandIn:
     Args:
         api_key: The bearer key that callers must show; None: any will do, but one must be shown.
         stopping: Set when the server stops: everything that hangs lets go.
+        account: Tokens, limits and switches of the Guesty API; None: it speaks the Guestly
+            contract.
     """
 
     ledger: Ledger
@@ -32,6 +39,7 @@ class StandIn:
     api_key: str | None
     switches: Switches = field(default_factory=Switches)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    account: Account | None = None
 
     async def create(self, body: object, write: Write) -> Outcome:
         """Create a reservation and wait until that is on disk.
@@ -59,6 +67,24 @@ class StandIn:
         """
         outcome = self.ledger.change(
             reservation_id, body, write=write, switches=self.switches, now=now()
+        )
+        return await self._durable(outcome)
+
+    async def write(self, written: Written, write: Write, *, answer: int) -> Outcome:
+        """Hold what the rules of the Guesty API have found good, and wait until it is on disk.
+
+        Nothing may be awaited between the finding and this call.
+
+        Raises:
+            StorageError: The effect could not be made durable.
+        """
+        outcome = self.ledger.accept(
+            written.kind,
+            written.reservation,
+            write,
+            altered=written.altered,
+            answer=answer,
+            now=written.reservation.updated_at,
         )
         return await self._durable(outcome)
 
@@ -99,6 +125,17 @@ class StandIn:
         self.plan.clear()
         self.traffic.reset()
         self.switches = Switches()
+        if self.account is not None:
+            self.account.reset()
+            self.keep_tokens(self.account)
+
+    def keep_tokens(self, account: Account) -> None:
+        """Write the account's tokens to disk.
+
+        Raises:
+            StorageError: They could not be written.
+        """
+        self.journal.keep_tokens(account.desk.document())
 
     async def _durable(self, outcome: Outcome) -> Outcome:
         if outcome.effect is not None:
@@ -114,7 +151,12 @@ def now() -> datetime:
 
 
 def open_stand_in(
-    state_dir: Path, *, api_key: str | None, seed: int, listings: Sequence[Listing] | None
+    state_dir: Path,
+    *,
+    api_key: str | None,
+    seed: int,
+    listings: Sequence[Listing] | None,
+    guesty: GuestySetup | None = None,
 ) -> StandIn:
     """Open a state directory and rebuild what was held.
 
@@ -123,19 +165,22 @@ def open_stand_in(
         api_key: See `StandIn`.
         seed: Of the faults' dice.
         listings: Replace those of the directory; None: keep them.
+        guesty: Speak the Guesty API; None: the Guestly contract.
 
     Raises:
-        StorageError: The directory is in use, damaged or not writable.
+        StorageError: The directory is in use, damaged, not writable, or of the other API.
     """
     journal = Journal(state_dir)
     try:
         ledger, effects, last_request = journal.restore()
+        _check_kind(ledger, state_dir, guesty)
         stand_in = StandIn(
             ledger=ledger,
             journal=journal,
             plan=FaultPlan(seed),
             traffic=Traffic(journal=journal, last_request=last_request),
             api_key=api_key,
+            account=None if guesty is None else account_from(journal.kept_tokens(), guesty),
         )
         for kind in effects:
             stand_in.traffic.count_effect(kind)
@@ -145,3 +190,11 @@ def open_stand_in(
         journal.close()
         raise
     return stand_in
+
+
+def _check_kind(ledger: Ledger, state_dir: Path, guesty: GuestySetup | None) -> None:
+    if any((held.guesty is None) is not (guesty is None) for held in ledger):
+        raise StorageError(
+            f"{state_dir} holds reservations of the other API",
+            hint="Start with the --pms that it was made with, or in a directory of its own.",
+        )

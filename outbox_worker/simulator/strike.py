@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -14,7 +13,8 @@ from typing import Any
 from starlette.responses import HTMLResponse, Response
 
 from outbox_worker.simulator.fault import FaultKind, Rule, When
-from outbox_worker.simulator.ledger import Effect
+from outbox_worker.simulator.form import Form
+from outbox_worker.simulator.refusal import Answer, page, refusal
 from outbox_worker.simulator.transport import Broken, Cut, Hanging, Oversized, Trickling
 
 NO_ANSWER = "no answer"
@@ -22,46 +22,6 @@ STORAGE_FAILED = "STORAGE_FAILED"
 
 #: What the proxy in front of a PMS says in its own name is a page, not the API's JSON.
 _PROXY_STATUSES = frozenset({502, 503, 504})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the PMS answers when nothing goes wrong.
-
-    Args:
-        document: The JSON body.
-        effect: What the request changed, or None.
-        repeated: Whether a honoured idempotency key repeated the first answer.
-    """
-
-    status: int
-    document: Mapping[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
-    effect: Effect | None = None
-    repeated: bool = False
-
-    @property
-    def accepted(self) -> bool:
-        """Whether it is a 2xx."""
-        return self.status < HTTPStatus.MULTIPLE_CHOICES
-
-    @property
-    def code(self) -> str | None:
-        """The ``error.code`` of a refusal, or None."""
-        return None if self.accepted else str(self.document["error"]["code"])
-
-    def response(self) -> Response:
-        """The answer as it goes out."""
-        body = json.dumps(self.document, ensure_ascii=False, allow_nan=False).encode()
-        return Response(body, self.status, dict(self.headers), "application/json")
-
-
-def refusal(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> Answer:
-    """An error in the contract's form."""
-    document = {"error": {"code": code, "message": message}}
-    return Answer(status=status, document=document, headers=headers or {})
 
 
 def goes_on(rule: Rule) -> bool:
@@ -110,7 +70,7 @@ def struck(
 def _spoilt(rule: Rule, answer: Answer) -> Response:
     match rule.kind:
         case FaultKind.NO_ID:
-            return _rewritten(answer, {"_id": None}).response()
+            return _rewritten(answer, {"_id": None, "reservationId": None}).response()
         case FaultKind.FOREIGN:
             return _rewritten(answer, {"confirmationCode": "SOMEBODY-ELSE"}).response()
         case _:
@@ -130,11 +90,12 @@ def _instead(rule: Rule, now: datetime) -> Response:
 
 
 def _failure(rule: Rule) -> Response:
-    if rule.status in _PROXY_STATUSES and rule.code is None:
+    if rule.status in _PROXY_STATUSES and rule.code is None and rule.form is None:
         return _page(rule.status)
     phrase = HTTPStatus(rule.status).phrase if rule.status in set(HTTPStatus) else "Error"
     code = rule.code or phrase.upper().replace(" ", "_").replace("-", "_")
-    return refusal(rule.status, code, rule.message or f"injected: {phrase}").response()
+    message = rule.message or f"injected: {phrase}"
+    return refusal(rule.status, code, message, form=rule.form or Form.ERROR).response()
 
 
 def _rate_limited(rule: Rule, now: datetime) -> Response:
@@ -146,9 +107,7 @@ def _rate_limited(rule: Rule, now: datetime) -> Response:
 
 
 def _page(status: int) -> Response:
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-    text = f"<html><head><title>{status} {phrase}</title></head><body>{phrase}</body></html>"
-    return HTMLResponse(text, status)
+    return HTMLResponse(page(status), status)
 
 
 def _rewritten(answer: Answer, fields: Mapping[str, str | None]) -> Answer:
@@ -157,12 +116,17 @@ def _rewritten(answer: Answer, fields: Mapping[str, str | None]) -> Answer:
         return answer
 
     def rewrite(reservation: Mapping[str, Any]) -> dict[str, Any]:
-        merged = {**reservation, **fields}
-        return {name: value for name, value in merged.items() if fields.get(name, "") is not None}
+        present = {name: fields.get(name, value) for name, value in reservation.items()}
+        return {
+            name: value
+            for name, value in present.items()
+            if name not in fields or value is not None
+        }
 
-    if "results" in answer.document:
-        results = [rewrite(one) for one in answer.document["results"]]
-        document: Mapping[str, Any] = {**answer.document, "results": results}
-    else:
-        document = rewrite(answer.document)
-    return Answer(status=answer.status, document=document, headers=answer.headers)
+    document = answer.document
+    if isinstance(document, list):
+        return replace(answer, document=[rewrite(one) for one in document])
+    if "results" in document:
+        results = [rewrite(one) for one in document["results"]]
+        return replace(answer, document={**document, "results": results})
+    return replace(answer, document=rewrite(document))

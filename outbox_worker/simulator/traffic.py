@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from outbox_worker.simulator.effect import EffectKind
 from outbox_worker.simulator.journal import Journal
-from outbox_worker.simulator.ledger import EffectKind
 from outbox_worker.simulator.reservation import timestamp
 
 _RECENT = 50

@@ -25,7 +25,8 @@ select b.id, b.booking_reference, b.status, b.payment_status, b.property_id, p.s
        case when b.confirmed_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.confirmed_at end as confirmed_at,
        case when b.cancelled_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.cancelled_at end as cancelled_at,
        k.id as key_id, b.id is not null as present, l.listing_id,
-       r.reservation_id, r.mode, r.fingerprint, coalesce(r.reservations, 0) as reservations
+       b.cleaning_fee,
+       r.reservation_id, r.mode, r.fingerprint, r.parts, coalesce(r.reservations, 0) as reservations
 from unnest(%(ids)s::uuid[]) as k (id)
 left join public.bookings b on b.id = k.id
 left join public.properties p on p.id = b.property_id

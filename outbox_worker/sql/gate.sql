@@ -68,7 +68,9 @@ returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reaso
 -- name: gate_resume
 update outbox.destination g set
   paused_at = null, paused_until = null, paused_by = null, pause_reason = null, held_until = null,
-  circuit_until = case when circuit = 'open' then least(circuit_until, now()) else circuit_until end, updated_at = now()
+  circuit_until = case when circuit = 'open' then least(circuit_until, now()) else circuit_until end,
+  auth_failures = 0, auth_code = null, auth_not_before = null,
+  token_refused_at = case when token_forbidden then now() else token_refused_at end, token_forbidden = false, updated_at = now()
 where destination = %(destination)s
 returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
           g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now

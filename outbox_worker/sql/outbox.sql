@@ -35,6 +35,8 @@ c as materialized (
 lost as (
   insert into outbox.attempt (delivery_id, fence, round, number, worker, started_at, finished_at, outcome, error_code)
   select id, fence, round, attempts, owner, claimed_at, lease_until, 'lost', 'worker_lost' from c where owner is not null),
+-- Empty as a rule: looked up in c itself, each row of a batch would read the whole batch.
+taken_over as materialized (select id, owner from c where owner is not null),
 taken as (
   update outbox.delivery d set
     owner        = %(owner)s,
@@ -50,7 +52,7 @@ taken as (
     uncertain_at = case when d.owner is null then d.uncertain_at else greatest(d.uncertain_at, d.lease_until) end
   where d.id = any (array(select id from c))
   returning d.id, d.destination, d.key, d.requested as version, d.fence, d.attempts, d.round, d.failed_at, d.uncertain_at,
-            d.delivered_at, d.requested_at, clock_timestamp() as seen_at, (select c.owner from c where c.id = d.id) as lost_owner)
+            d.delivered_at, d.requested_at, clock_timestamp() as seen_at, (select o.owner from taken_over o where o.id = d.id) as lost_owner)
 select g.destination as gate, w.destination is not null as open, g.redrive_before, coalesce(g.circuit_failures, 0) > 0 or g.held_since is not null as suspect,
        w.destination is null and not g.paused and (g.held_until is null or g.held_until <= now())
          and (g.circuit = 'open' and g.circuit_until <= now() or g.circuit = 'half_open' and g.probe_until <= now()) as probe_due,
@@ -189,13 +191,13 @@ a as (
 select id from u
 
 -- name: hold_reservation
-insert into outbox.reservation as r (booking_id, pms, reservation_id, mode, fingerprint, reservations)
-select s.booking_id, s.pms, s.reservation_id, s.mode, s.fingerprint, case when s.mode = 'live' then 1 else 0 end
-from unnest(%(booking_ids)s::uuid[], %(pms)s::text[], %(reservation_ids)s::text[], %(modes)s::text[], %(fingerprints)s::text[])
-  as s (booking_id, pms, reservation_id, mode, fingerprint)
+insert into outbox.reservation as r (booking_id, pms, reservation_id, mode, fingerprint, parts, reservations)
+select s.booking_id, s.pms, s.reservation_id, s.mode, s.fingerprint, s.parts, case when s.mode = 'live' then 1 else 0 end
+from unnest(%(booking_ids)s::uuid[], %(pms)s::text[], %(reservation_ids)s::text[], %(modes)s::text[], %(fingerprints)s::text[], %(parts)s::jsonb[])
+  as s (booking_id, pms, reservation_id, mode, fingerprint, parts)
 on conflict (booking_id, pms) do update set
   reservations = r.reservations + case when excluded.mode = 'live' and r.reservation_id is distinct from excluded.reservation_id then 1 else 0 end,
-  reservation_id = excluded.reservation_id, mode = excluded.mode, fingerprint = excluded.fingerprint, updated_at = now()
+  reservation_id = excluded.reservation_id, mode = excluded.mode, fingerprint = excluded.fingerprint, parts = excluded.parts, updated_at = now()
 
 -- name: delivery_by_id
 select d.id, d.destination, d.key, d.requested, d.delivered, d.due_at, d.failed_at, d.discarded_at, d.uncertain_at, d.attempts,

@@ -7,10 +7,9 @@ recorded before the results are settled, so that nothing more is claimed in betw
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from outbox_worker.database import Connection, translated
 from outbox_worker.errors import DatabaseBusyError, DatabaseUnreachableError, OutboxError
@@ -20,16 +19,13 @@ from outbox_worker.gate import store
 from outbox_worker.gate.circuit import Cause, Circuit, Evidence, Observation, State
 from outbox_worker.gate.rate import Window
 from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
-from outbox_worker.outbox.outcome import AttemptOutcome, Park, Retry, Wait
+from outbox_worker.outbox.outcome import AttemptOutcome, Done, Park, Retry, Wait
 from outbox_worker.outbox.store import Look
+from outbox_worker.pms.port import Remaining
 from outbox_worker.telemetry import logger
 from outbox_worker.worker import alarm
+from outbox_worker.worker.call_budget import CallBudget
 from outbox_worker.worker.execute import Finished
-
-#: Calls that nobody needed for so long are given back.
-_KEEP_CALLS = timedelta(seconds=1)
-#: How soon a gate is asked again that somebody else holds.
-_BUSY = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +38,7 @@ class GateRules:
         calls_per_claim: Most calls that one claim makes.
         quiet: A row whose write is unknown sends nothing for so long, so it is no probe.
         name: The PMS as settings name it.
+        heard: What the destination said of its limits since it was asked last.
     """
 
     circuit_failures: int
@@ -49,6 +46,7 @@ class GateRules:
     calls_per_claim: int
     quiet: timedelta
     name: str
+    heard: Callable[[], Sequence[Remaining]] = tuple
 
 
 class Gatekeeper:
@@ -67,11 +65,18 @@ class Gatekeeper:
         self._owner = owner
         self._lease = lease
         self._seen: list[tuple[Destination, Observation]] = []
+        #: Whose plain answer was noted last, if nothing else was noted or told since.
+        self._answered: Destination | None = None
         self._suspect: set[Destination] = set()
-        self._calls = dict.fromkeys(rules, 0)
-        #: When calls were last taken, on our clock and on the database's.
-        self._taken_at: dict[Destination, tuple[float, datetime]] = {}
-        self._not_before = dict.fromkeys(rules, 0.0)
+        self._budgets = {
+            destination: CallBudget(
+                destination,
+                windows=rule.windows,
+                calls_per_claim=rule.calls_per_claim,
+                heard=rule.heard,
+            )
+            for destination, rule in rules.items()
+        }
         self._started = False
 
     @property
@@ -96,43 +101,22 @@ class Gatekeeper:
 
     def waits(self, destination: Destination) -> float:
         """Seconds until the common limit may have calls for us again; 0: it may have them now."""
-        return max(0.0, self._not_before.get(destination, 0.0) - time.monotonic())
+        budget = self._budgets.get(destination)
+        return 0.0 if budget is None else budget.waits
 
     def affordable(self, destination: Destination, free: int) -> int:
         """How many claims the calls in hand allow, up to ``free``."""
-        rules = self._rules.get(destination)
-        if rules is None or not rules.windows:
-            return free
-        return min(free, self._calls[destination] // rules.calls_per_claim)
+        budget = self._budgets.get(destination)
+        return free if budget is None else budget.affordable(free)
 
     def reserve(self, destination: Destination, claims: int) -> None:
         """Set the calls of new claims aside."""
-        rules = self._rules.get(destination)
-        if rules is not None and rules.windows:
-            self._calls[destination] -= claims * rules.calls_per_claim
+        if destination in self._budgets:
+            self._budgets[destination].reserve(claims)
 
     async def take(self, conn: Connection, destination: Destination, claims: int) -> bool:
         """Take calls for up to so many claims out of the common limit; whether there were any."""
-        rules = self._rules[destination]
-        each = rules.calls_per_claim
-        try:
-            with translated():
-                taken = await store.take_calls(
-                    conn,
-                    destination,
-                    rules.windows,
-                    want=max(each, claims * each - self._calls[destination]),
-                    least=each,
-                )
-        except DatabaseBusyError:
-            self._not_before[destination] = time.monotonic() + _BUSY.total_seconds()
-            return False
-        now = time.monotonic()
-        self._calls[destination] += taken.granted
-        if taken.granted:
-            self._taken_at[destination] = (now, taken.at)
-        self._not_before[destination] = now + taken.wait.total_seconds()
-        return taken.granted > 0
+        return await self._budgets[destination].take(conn, claims)
 
     async def probe_row(self, conn: Connection, destination: Destination) -> DeliveryId | None:
         """Become the fleet's one prober of a destination; the row to probe with, or None."""
@@ -164,9 +148,7 @@ class Gatekeeper:
 
     def not_probed(self, destination: Destination, row: DeliveryId) -> None:
         """Nothing was sent, as somebody else has the row or the calls: let it be tried anew."""
-        self._seen.append(
-            (destination, Observation(delivery=row, evidence=Evidence.NONE, probe=True))
-        )
+        self._note(destination, Observation(delivery=row, evidence=Evidence.NONE, probe=True))
 
     async def redrive(
         self, conn: Connection, destination: Destination, look: Look, *, limit: int
@@ -207,14 +189,25 @@ class Gatekeeper:
                 past the gate.
         """
         claim = finished.claim
-        rules = self._rules.get(claim.destination)
-        if rules is None:
+        if claim.destination not in self._budgets:
             return
-        if rules.windows:
-            self._calls[claim.destination] += max(0, rules.calls_per_claim - finished.calls)
-        seen = observed(finished, probe=claim.probe or conclusive)
+        self._budgets[claim.destination].ended(finished.calls)
+        probe = claim.probe or conclusive
+        if (
+            self._answered is claim.destination
+            and isinstance(finished.result.outcome, Done)
+            and finished.calls
+            and not probe
+        ):
+            return  # one answer after another says nothing that the first one did not say
+        seen = observed(finished, probe=probe)
         if seen.evidence is not Evidence.NONE or claim.probe:
-            self._seen.append((claim.destination, seen))
+            self._note(claim.destination, seen)
+
+    def _note(self, destination: Destination, seen: Observation) -> None:
+        self._seen.append((destination, seen))
+        plain = seen.evidence is Evidence.ANSWERED and not seen.probe
+        self._answered = destination if plain else None
 
     async def tell(self, conn: Connection) -> bool:
         """Record what was seen, and give back calls that nobody needs.
@@ -246,11 +239,13 @@ class Gatekeeper:
 
     def _forget(self, destination: Destination) -> None:
         self._seen = [item for item in self._seen if item[0] is not destination]
-        if destination in self._calls:
-            self._calls[destination] = 0
+        self._answered = None
+        if destination in self._budgets:
+            self._budgets[destination].forget()
 
     async def _tell(self, conn: Connection, destination: Destination, rules: GateRules) -> bool:
         told = [item for item in self._seen if item[0] is destination]
+        self._answered = None
         seen = [each for _, each in told]
         news = False
         if seen and not self._trivial(destination, seen):
@@ -258,7 +253,7 @@ class Gatekeeper:
         # calls end while this waits for Postgres: what they say is told next time
         done = {id(item) for item in told}
         self._seen = [item for item in self._seen if id(item) not in done]
-        await self._return_calls(conn, destination, rules)
+        await self._budgets[destination].settle(conn)
         return news
 
     def _trivial(self, destination: Destination, seen: Sequence[Observation]) -> bool:
@@ -304,21 +299,6 @@ class Gatekeeper:
             self._suspect.add(destination)
         _say(rules.name.title(), destination, gate.circuit, after)
         return told or closed
-
-    async def _return_calls(
-        self, conn: Connection, destination: Destination, rules: GateRules
-    ) -> None:
-        left = self._calls[destination]
-        if left <= 0 or destination not in self._taken_at:
-            return
-        taken, taken_at = self._taken_at[destination]
-        if time.monotonic() - taken < _KEEP_CALLS.total_seconds():
-            return
-        with translated():
-            await store.give_back_calls(
-                conn, destination, rules.windows, count=left, taken_at=taken_at
-            )
-        self._calls[destination] -= left
 
 
 def observed(finished: Finished, *, probe: bool) -> Observation:

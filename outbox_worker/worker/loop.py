@@ -6,10 +6,8 @@ settling fails nothing is claimed: never start what cannot be recorded.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -21,19 +19,16 @@ from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination, WorkerId
 from outbox_worker.telemetry import logger
 from outbox_worker.worker import intake
-from outbox_worker.worker.execute import Finished, cut_off, execute, given_back
+from outbox_worker.worker.execute import Finished, given_back
 from outbox_worker.worker.gatekeeper import Gatekeeper
 from outbox_worker.worker.lease import Lease, boot_time
 from outbox_worker.worker.report import Reporter
+from outbox_worker.worker.running import InFlight, Running
 from outbox_worker.worker.unsettled import Unsettled
 from outbox_worker.worker.wakeup import Wakeup
 
-
-@dataclass(slots=True)
-class _InFlight:
-    claim: Claim
-    handler: Handler[Any]
-    lease: Lease
+#: Rows of one claim: while the handlers of these run, the next ones are claimed.
+_MOST_AT_ONCE = 500
 
 
 class Loop:
@@ -73,7 +68,7 @@ class Loop:
         self._wakeup = wakeup
         self._gatekeeper = gatekeeper
         self._reporter = reporter
-        self._in_flight: dict[asyncio.Task[Finished], _InFlight] = {}
+        self._in_flight = Running(self._handler_ended)
         self._unsettled = Unsettled(
             owner=owner,
             policies={name: handler.policy for name, handler in handlers.items()},
@@ -113,15 +108,14 @@ class Loop:
     def stop(self) -> None:
         """Claim nothing more, and begin no call that has not begun."""
         self._stopping = True
-        for item in self._in_flight.values():
+        for item in self._in_flight:
             if not item.lease.begun:
                 item.lease.call_off()
         self._wakeup.set()
 
     def cancel(self) -> None:
         """Cut off what still runs; it becomes a result like any other."""
-        for task in self._in_flight:
-            task.cancel()
+        self._in_flight.cancel()
 
     async def cycle(self, conn: Connection) -> None:
         """Settle, extend and claim once.
@@ -167,7 +161,7 @@ class Loop:
 
     async def _extend(self, conn: Connection) -> None:
         sent_at = boot_time()
-        running = list(self._in_flight.values())
+        running = list(self._in_flight)
         waiting = self._unsettled.claims
         with translated():
             extended = await store.extend(
@@ -197,7 +191,11 @@ class Loop:
         await self._gatekeeper.start(conn)
         self._look.difference_update(free)
         looks = await self._take(
-            conn, {name: self._gatekeeper.affordable(name, n) for name, n in free.items()}
+            conn,
+            {
+                name: self._gatekeeper.affordable(name, min(n, _MOST_AT_ONCE))
+                for name, n in free.items()
+            },
         )
         for name, look in looks.items():
             await self._look_closer(conn, name, look, free=free[name])
@@ -296,15 +294,10 @@ class Loop:
 
     def _start(self, claim: Claim, state: Any, handler: Handler[Any], taken_at: float) -> None:
         lease = Lease(taken_at=taken_at, length=self._lease)
-        task = asyncio.create_task(execute(claim, state, handler, lease))
-        self._in_flight[task] = _InFlight(claim=claim, handler=handler, lease=lease)
-        task.add_done_callback(self._task_ended)
+        self._in_flight.start(InFlight(claim=claim, state=state, handler=handler, lease=lease))
 
-    def _task_ended(self, task: asyncio.Task[Finished]) -> None:
-        item = self._in_flight.pop(task)
-        self._ended(
-            cut_off(item.claim, item.handler, item.lease) if task.cancelled() else task.result()
-        )
+    def _handler_ended(self, finished: Finished) -> None:
+        self._ended(finished)
         self._wakeup.set()
 
     def _ended(self, *finished: Finished) -> None:
@@ -316,7 +309,7 @@ class Loop:
     def _free(self) -> dict[Destination, int]:
         """Free slots by destination; results that wait to be recorded still take theirs."""
         used = dict.fromkeys(self._handlers, 0)
-        for item in self._in_flight.values():
+        for item in self._in_flight:
             used[item.claim.destination] += 1
         for claim in self._unsettled.claims:
             used[claim.destination] += 1

@@ -6,6 +6,7 @@ searches and habits go on working.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any, assert_never
 
@@ -14,7 +15,7 @@ from outbox_worker.events import Event
 from outbox_worker.metrics import Metrics
 from outbox_worker.outbox.delivery import Claim, Destination
 from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Park, Retry, Wait
-from outbox_worker.telemetry import logger
+from outbox_worker.telemetry import logger, written
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.settle import Settled
 
@@ -64,9 +65,12 @@ class Reporter:
 
 def settled(done: Settled) -> None:
     """Log what a committed settle recorded, and what it refused."""
+    quiet = not written(logging.INFO)
     for item in done.accepted:
-        _attempt(item)
         outcome = item.result.outcome
+        if quiet and isinstance(outcome, Done):
+            continue  # what is said of a success would be made up in full, only to be dropped
+        _attempt(item)
         if isinstance(outcome, Retry | Park):
             _failure(
                 item, gave_up=item.claim.id in done.gave_up, wait=done.waits.get(item.claim.id)

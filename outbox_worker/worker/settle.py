@@ -6,6 +6,7 @@ first commit burns the fences, so a lost answer to COMMIT costs nothing.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from outbox_worker.handlers.effect import (
 )
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
+from outbox_worker.outbox.outcome import Retry, Wait
 from outbox_worker.outbox.retry import RetryPolicy
 from outbox_worker.worker.columns import Plan, plan, storable
 from outbox_worker.worker.execute import Finished
@@ -42,7 +44,8 @@ class Settled:
         deferred: Results whose booking somebody else holds; to be settled again soon.
         gave_up: Rows that this settle parked.
         waits: Wait before the next attempt, of rows that will be tried again in this round.
-        more: Whether it made anything due at once: a newer version, or an alert to deliver.
+        more: Whether it made anything due at once: a newer version, a booking's next call, or an
+            alert to deliver.
     """
 
     accepted: tuple[Finished, ...]
@@ -81,7 +84,11 @@ async def settle(
             planned = plan(
                 mine,
                 policies=policies,
-                jitter={item.claim.id: plain.random() for item in mine},
+                jitter={
+                    item.claim.id: plain.random()
+                    for item in mine
+                    if isinstance(item.result.outcome, Retry)
+                },
             )
             await _lock_alerts(conn, mine)
             written = await _write(conn, planned, owner=owner)
@@ -93,7 +100,7 @@ async def settle(
         deferred=tuple(deferred),
         gave_up=written.gave_up,
         waits=planned.waits,
-        more=told or written.again,
+        more=told or written.again or any(map(_at_once, accepted)),
     )
 
 
@@ -104,6 +111,12 @@ class _Written:
     gave_up: frozenset[DeliveryId]
     tell: frozenset[DeliveryId]
     again: bool
+
+
+def _at_once(item: Finished) -> bool:
+    """Whether a row that was given back wants to be claimed again right away: its next call."""
+    outcome = item.result.outcome
+    return isinstance(outcome, Wait) and outcome.due_in == timedelta(0)
 
 
 async def _lock(conn: Connection, finished: Sequence[Finished]) -> list[Finished]:
@@ -171,6 +184,7 @@ async def _hold(conn: Connection, effects: Iterable[ReservationHeld]) -> None:
                 "reservation_ids": [storable(row.reservation_id) for row in rows],
                 "modes": [row.mode for row in rows],
                 "fingerprints": [row.fingerprint for row in rows],
+                "parts": [json.dumps(dict(row.parts)) for row in rows],
             },
         )
 

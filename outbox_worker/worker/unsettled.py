@@ -121,7 +121,7 @@ class Unsettled:
     async def _settle(self, conn: Connection, batch: list[Finished]) -> bool:
         settled = await settle(conn, batch, owner=self._owner, policies=self._policies)
         self._settled_at = time.monotonic()
-        for item in batch:
+        for item in batch if self._refusals else ():
             self._refusals.pop((item.claim.id, item.claim.fence), None)
         done = {id(item) for item in (*settled.accepted, *settled.refused)}
         self._waiting = [item for item in self._waiting if id(item) not in done]

@@ -21,22 +21,27 @@ _PATIENCE_S = 150
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_whatever_breaks_every_booking_becomes_one_reservation(tmp_path: Path) -> None:
-    output, figures = _chaos(tmp_path, "--seed", "7", "--bookings", "70", "--seconds", "11")
+@pytest.mark.parametrize(("pms", "bookings", "seconds"), [("guestly", 70, 11), ("guesty", 60, 9)])
+def test_whatever_breaks_every_booking_becomes_one_reservation(
+    tmp_path: Path, pms: str, bookings: int, seconds: int
+) -> None:
+    size = ("--seed", "7", "--bookings", str(bookings), "--seconds", str(seconds))
+    output, figures = _chaos(tmp_path, "--pms", pms, *size)
 
     assert (figures["failed"], figures["never"]) == ([], []), output
-    assert figures["bookings"] == 70
+    assert figures["bookings"] == bookings
     assert figures["violations"] == {}
     assert figures["paths"]["effects"] >= 40
 
 
-def test_a_worker_frozen_before_its_first_byte_doubles_only_without_the_key(
-    tmp_path: Path,
+@pytest.mark.parametrize("pms", ["guestly", "guesty"])
+def test_a_worker_frozen_before_its_first_byte_doubles_only_without_key_or_calendar(
+    tmp_path: Path, pms: str
 ) -> None:
-    output, figures = _chaos(tmp_path, "--frozen")
+    output, figures = _chaos(tmp_path, "--pms", pms, "--frozen")
 
-    with_key, without = figures["frozen"]
-    assert (with_key["created"], with_key["repeated"], with_key["doubled"]) == (3, 3, []), output
+    guarded, without = figures["frozen"]
+    assert (guarded["created"], guarded["repeated"], guarded["doubled"]) == (3, 3, []), output
     assert (without["created"], without["repeated"], len(without["doubled"])) == (6, 0, 3), output
 
 

@@ -17,7 +17,7 @@ SERVICES = ("outbox-worker.service", "webhook-receiver.service", "outbox-alert@.
 WORST_EXPOSURE = 1.5
 INSTALLED = "/opt/booking-outbox"
 #: Secrets that no long-running process reads.
-OF_NO_UNIT = {"STRIPE_SECRET_KEY", "GUESTY_CLIENT_ID", "GUESTY_CLIENT_SECRET"}
+OF_NO_UNIT = {"STRIPE_SECRET_KEY"}
 OF_THE_RECEIVER = {"DATABASE_URL", "STRIPE_WEBHOOK_SECRET"}
 OF_THE_WORKER = {
     name for name, setting in SETTINGS.items() if setting.secret and name not in OF_NO_UNIT

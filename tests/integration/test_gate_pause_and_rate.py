@@ -10,8 +10,17 @@ from outbox_worker.database import Connection, connect
 from outbox_worker.gate import store as gates
 from outbox_worker.gate.rate import Window
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.port import Remaining
 from tests.support_engine import Scripted, eventually, owe
-from tests.support_gate import Destined, Mood, count, gate, gated_loop, owe_bookings
+from tests.support_gate import (
+    Destined,
+    Mood,
+    count,
+    gate,
+    gated_loop,
+    keeper_of,
+    owe_bookings,
+)
 from tests.support_loop import running
 
 TEN_A_MINUTE = Window(limit=10, length=timedelta(minutes=1))
@@ -145,6 +154,32 @@ async def test_calls_that_were_not_needed_are_given_back(
             return sum(int(calls) for _, calls in slots) == 4
 
         await eventually(returned, "only the calls that were made")
+
+
+async def test_whoever_else_uses_the_account_takes_from_the_same_limit(
+    conn: Connection, database_url: str
+) -> None:
+    await owe_bookings(conn, 8)
+    pms = Destined()
+    said = [Remaining(length=TEN_A_MINUTE.length, limit=10, left=1)]
+
+    def heard() -> list[Remaining]:
+        return [said.pop()] if pms.calls and said else []
+
+    loop = gated_loop(database_url, pms.handler(), windows=(TEN_A_MINUTE,), heard=heard)
+    async with running(loop, database_url):
+        await eventually(lambda: sent(conn, 4), "three at first, and the one that was left")
+        await asyncio.sleep(0.5)
+    assert len(pms.calls) == 4
+    assert not said
+
+
+async def test_a_limit_that_is_hardly_used_is_not_written_down(conn: Connection) -> None:
+    before = (await gate(conn))["written"]
+    plenty = Remaining(length=TEN_A_MINUTE.length, limit=100, left=25)
+    keeper = keeper_of("worker-a", windows=(TEN_A_MINUTE,), heard=lambda: [plenty])
+    await keeper.tell(conn)
+    assert (await gate(conn))["written"] == before
 
 
 async def test_an_idle_worker_takes_no_calls(conn: Connection, database_url: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from outbox_worker.pms import guestly_body, mapping
+from outbox_worker.pms import exact_json, guestly_body, mapping
 from outbox_worker.pms.port import (
     Absent,
     Ambiguous,
@@ -50,7 +50,7 @@ async def test_a_create_sends_the_payload_once_with_its_key() -> None:
     assert request.headers["authorization"] == "Bearer key"
     assert request.headers["content-type"] == "application/json"
     assert request.headers["idempotency-key"] == "k1"
-    assert request.json() == json.loads(guestly_body.encode(guestly_body.payload(a_reservation())))
+    assert request.json() == json.loads(exact_json.encode(guestly_body.payload(a_reservation())))
     assert b'"fareAccommodation": 1240.50' in request.body
 
 

@@ -16,12 +16,15 @@ from outbox_worker.operations.listings import (
     set_listings,
 )
 from outbox_worker.pms.port import PmsName
-from outbox_worker.settings import SettingsReader
+from outbox_worker.settings import DatabaseSettings, Secret, SettingsReader
 from outbox_worker.wiring import open_pms
 from tests.support_engine import insert_booking
 from tests.support_simulator import LISTINGS, start_simulator
 
 GUESTLY = PmsName.GUESTLY
+
+#: Guestly's adapter keeps nothing there.
+NO_DATABASE = DatabaseSettings(url=Secret(""), listen_url=Secret(""))
 
 
 async def set_all(conn: Connection, **wanted: str) -> tuple[ListingChange, ...]:
@@ -31,10 +34,10 @@ async def set_all(conn: Connection, **wanted: str) -> tuple[ListingChange, ...]:
 
 async def check_all(conn: Connection, url: str, key: str) -> list[ListingCheck]:
     sync = SettingsReader({"GUESTLY_API_URL": url, "GUESTLY_API_KEY": key}).sync()
-    async with open_pms(sync, connections=1) as pms:
+    async with open_pms(sync, NO_DATABASE, connections=1) as pms:
         assert pms is not None
         rows = await list_listings(conn, pms=GUESTLY)
-        return [each async for each in check_listings(conn, rows, pms=pms)]
+        return [each async for each in check_listings(conn, rows, pms=pms, currency="EUR")]
 
 
 async def a_property(conn: Connection, slug: str, *, active: bool = True) -> None:
@@ -120,10 +123,10 @@ async def test_the_pms_is_asked_for_each_and_its_titles_are_kept(
         sync = SettingsReader(
             {"GUESTLY_API_URL": simulator.url, "GUESTLY_API_KEY": simulator.api_key or "k"}
         ).sync()
-        async with open_pms(sync, connections=1) as pms:
+        async with open_pms(sync, NO_DATABASE, connections=1) as pms:
             assert pms is not None
             rows = await list_listings(conn, pms=GUESTLY)
-            checks = [each async for each in check_listings(conn, rows, pms=pms)]
+            checks = [each async for each in check_listings(conn, rows, pms=pms, currency="EUR")]
 
     assert {each.slug: each.fault for each in checks} == {
         "new-barn": "no listing is set: its bookings are refused",
@@ -167,7 +170,7 @@ async def test_a_wrong_key_ends_the_check_at_the_first_listing(
         await check_all(conn, simulator.url, "not-the-key")
 
     [fault] = caught.value.faults
-    assert fault.startswith("GUESTLY_API_KEY or GUESTLY_API_URL: ")
+    assert fault.startswith("GUESTLY_API_URL or GUESTLY_API_KEY: ")
 
 
 async def test_a_pms_that_cannot_be_reached_is_said_for_each(conn: Connection) -> None:
@@ -175,10 +178,10 @@ async def test_a_pms_that_cannot_be_reached_is_said_for_each(conn: Connection) -
     await set_all(conn, sea_loft="1")
     sync = SettingsReader({"GUESTLY_API_URL": "http://127.0.0.1:9", "GUESTLY_API_KEY": "k"}).sync()
 
-    async with open_pms(sync, connections=1) as pms:
+    async with open_pms(sync, NO_DATABASE, connections=1) as pms:
         assert pms is not None
         rows = await list_listings(conn, pms=GUESTLY)
-        [check] = [each async for each in check_listings(conn, rows, pms=pms)]
+        [check] = [each async for each in check_listings(conn, rows, pms=pms, currency="EUR")]
 
     assert check.fault is not None
     assert check.fault.startswith("not checked: ")

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from outbox_worker.simulator.ledger import Write
+from outbox_worker.simulator.effect import Write
 from outbox_worker.simulator.listings import listings_from
 from outbox_worker.simulator.stand_in import open_stand_in
 from tests.support_simulator import LISTINGS, Simulator, booking, start_simulator, wait_for

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import booking, claim, gate, liveness, loop, receiver, settle, waking
+from tests.mutants import booking, claim, gate, liveness, loop, receiver, settle, token, waking
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -13,5 +13,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *liveness.MUTANTS,
     *booking.MUTANTS,
     *gate.MUTANTS,
+    *token.MUTANTS,
     *receiver.MUTANTS,
 )

@@ -8,6 +8,7 @@ CIRCUIT_PY = "outbox_worker/gate/circuit.py"
 RATE_PY = "outbox_worker/gate/rate.py"
 ALARM_PY = "outbox_worker/worker/alarm.py"
 KEEPER_PY = "outbox_worker/worker/gatekeeper.py"
+BUDGET_PY = "outbox_worker/worker/call_budget.py"
 LOOP_PY = "outbox_worker/worker/loop.py"
 COLUMNS_PY = "outbox_worker/worker/columns.py"
 OUTBOX_SQL = "outbox_worker/sql/outbox.sql"
@@ -224,10 +225,17 @@ MUTANTS = (
     ),
     Mutant(
         rule="all workers share one limit of calls",
-        file=KEEPER_PY,
-        old="        return min(free, self._calls[destination] // rules.calls_per_claim)\n",
+        file=BUDGET_PY,
+        old="        return min(free, self._calls // self._each)\n",
         new="        return free\n",
         seen_by=at(PAUSE, "test_two_workers_share_one_limit_and_charge_no_attempt_for_waiting"),
+    ),
+    Mutant(
+        rule="calls that others make of the same limit are counted",
+        file=BUDGET_PY,
+        old="            await self._count_others(conn)\n",
+        new="",
+        seen_by=at(PAUSE, "test_whoever_else_uses_the_account_takes_from_the_same_limit"),
     ),
     Mutant(
         rule="a call counts until its slot has left the window for good",
@@ -240,7 +248,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="calls that were not needed are given back",
-        file=KEEPER_PY,
+        file=BUDGET_PY,
         old="count=left, taken_at=taken_at",
         new="count=0, taken_at=taken_at",
         seen_by=at(PAUSE, "test_calls_that_were_not_needed_are_given_back"),

@@ -128,7 +128,7 @@ def _released(ids: Sequence[int], fences: Sequence[int]) -> Parameters:
 
 def _reservations(data: Dataset) -> Parameters:
     ids = data.claimed_bookings[2]
-    columns = _each(len(ids), pms="guestly", modes="live", fingerprints=None)
+    columns = _each(len(ids), pms="guestly", modes="live", fingerprints=None, parts="{}")
     numbered = [f"new-{number}" for number in range(len(ids))]
     return {"booking_ids": ids, "reservation_ids": numbered, **columns}
 

@@ -11,6 +11,7 @@ import pytest
 from outbox_worker.alerts import render
 from outbox_worker.alerts.alert import AlertKind, Incident
 from outbox_worker.alerts.port import AlertMessage
+from outbox_worker.alerts.words_access import ACCESS
 from outbox_worker.outbox.delivery import Destination, State
 from tests.support_alert import NOW, Page, make_incident, make_named, make_stay
 
@@ -137,6 +138,22 @@ def test_a_refusal_of_key_or_address_names_the_bookings_that_wait() -> None:
     assert "Guestly refuses our key or address, 2 bookings are waiting" in several.subject
     assert "LFT-7K2P" in several.text
     assert "LFT-9Z9Z" in several.text
+
+
+@pytest.mark.parametrize("code", sorted(ACCESS))
+def test_a_refusal_of_access_whose_code_tells_more_says_more(code: str) -> None:
+    incident = make_incident(
+        make_named(stay=make_stay(), state=State.WAITING),
+        kind=AlertKind.MISCONFIGURED,
+        facts={"pms": "guesty", "code": code},
+    )
+    mail = rendered(incident)
+
+    assert ACCESS[code].symptom in mail.subject
+    flat = " ".join(mail.text.split())
+    for text in (ACCESS[code].happened, ACCESS[code].then, ACCESS[code].step.text):
+        assert text in flat
+    assert "GUESTLY_API_KEY" not in flat
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox_worker.gate.rate import SLOTS, Usage, Window, give_back, take
+from outbox_worker.gate.rate import SLOTS, Usage, Window, give_back, take, told
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND = Window(limit=15, length=timedelta(seconds=1))
@@ -134,3 +134,25 @@ def test_the_record_stays_small(window: Window) -> None:
         now = START + step * window.length / 100
         usage = take(usage, (window,), now=now, want=1, least=1).usage
     assert len(usage[window.key]) <= SLOTS + 1
+
+
+def test_what_others_have_used_is_counted_as_used() -> None:
+    usage = take({}, ALL, now=START, want=4, least=1).usage
+    counted = told(usage, ALL, {SECOND.key: 3, MINUTE.key: 100}, now=START)
+    assert counted is not None
+    left = take(counted, ALL, now=START, want=50, least=1)
+    assert left.granted == 3
+    later = START + timedelta(seconds=2)
+    assert take(counted, ALL, now=later, want=500, least=1).granted == 15
+    minute = {window.key: calls for window in (MINUTE,) for calls in [counted[window.key]]}
+    assert sum(calls for _, calls in minute[MINUTE.key]) == 20
+
+
+def test_what_is_left_of_a_limit_frees_no_call_that_we_know_of() -> None:
+    usage = take({}, ALL, now=START, want=10, least=1).usage
+    assert told(usage, ALL, {SECOND.key: 15, MINUTE.key: 118}, now=START) is None
+
+
+def test_a_window_that_we_do_not_limit_is_not_counted() -> None:
+    assert told({}, (MINUTE,), {SECOND.key: 0}, now=START) is None
+    assert told({}, (), {SECOND.key: 0}, now=START) is None

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox_worker.errors import DecodeError
-from outbox_worker.pms import guestly_body, mapping
+from outbox_worker.pms import exact_json, guestly_body, mapping
 from outbox_worker.pms.port import Listing, ReservationStatus
 from tests.support_booking import LISTING_ID, a_reservation
 
@@ -21,12 +21,12 @@ REFERENCE = "LA2026-48213"
 
 def answered(**changes: Any) -> dict[str, Any]:
     """The PMS's answer about the reservation as it was sent."""
-    body = json.loads(guestly_body.encode(guestly_body.payload(a_reservation())))
+    body = json.loads(exact_json.encode(guestly_body.payload(a_reservation())))
     return {"_id": "r1", **body, **changes}
 
 
 def parsed(value: Any) -> Any:
-    return guestly_body.decode(json.dumps(value).encode())
+    return exact_json.decode(json.dumps(value).encode())
 
 
 def test_a_reservation_is_worded_as_the_contract_says() -> None:
@@ -54,15 +54,15 @@ def test_a_create_leaves_out_what_the_booking_does_not_have() -> None:
 
 def test_a_change_takes_away_what_the_booking_no_longer_has() -> None:
     body = guestly_body.full_state(a_reservation(guest_email=None, guest_phone=None))
-    assert json.loads(guestly_body.encode(body))["guestEmail"] is None
-    assert json.loads(guestly_body.encode(body))["guestPhone"] is None
+    assert json.loads(exact_json.encode(body))["guestEmail"] is None
+    assert json.loads(exact_json.encode(body))["guestPhone"] is None
 
 
 @settings(deadline=None)
 @given(cents=st.integers(0, 10**10 - 1))
 def test_the_fare_is_a_json_number_with_exactly_the_digits_of_the_total(cents: int) -> None:
     fare = Decimal(cents).scaleb(-2)
-    text = guestly_body.encode(guestly_body.payload(a_reservation(fare=fare)))
+    text = exact_json.encode(guestly_body.payload(a_reservation(fare=fare)))
     sent = json.loads(text, parse_float=Decimal, parse_int=Decimal)["money"]["fareAccommodation"]
     assert isinstance(sent, Decimal)
     assert sent == fare
@@ -71,27 +71,27 @@ def test_the_fare_is_a_json_number_with_exactly_the_digits_of_the_total(cents: i
 
 @pytest.mark.parametrize("fare", ["1E+3", "1E-2", "0", "0.10", "99999999.99"])
 def test_a_fare_is_never_written_with_an_exponent(fare: str) -> None:
-    assert "E" not in guestly_body.encode({"fare": Decimal(fare)}).upper().replace("FARE", "")
+    assert "E" not in exact_json.encode({"fare": Decimal(fare)}).upper().replace("FARE", "")
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=())))
 def test_any_text_is_written_as_ascii_and_read_back(text: str) -> None:
-    written = guestly_body.encode({"notes": text})
+    written = exact_json.encode({"notes": text})
     assert written.isascii()
     assert json.loads(written) == {"notes": text}
 
 
-@pytest.mark.parametrize("value", [1.5, True, [1], object()])
+@pytest.mark.parametrize("value", [1.5, b"", object()])
 def test_values_that_no_reservation_holds_are_not_written(value: Any) -> None:
     with pytest.raises(TypeError):
-        guestly_body.encode({"x": value})
+        exact_json.encode({"x": value})
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_a_decimal_that_is_no_number_is_not_written(value: str) -> None:
     with pytest.raises(ValueError, match="JSON has no such number"):
-        guestly_body.encode({"x": Decimal(value)})
+        exact_json.encode({"x": Decimal(value)})
 
 
 def test_what_was_sent_and_came_back_has_our_fingerprint() -> None:
@@ -165,7 +165,7 @@ def test_an_answer_that_leaves_something_out_has_no_fingerprint(field: str, valu
 def test_an_absurd_fare_has_no_fingerprint() -> None:
     for fare in (b"1e999999999", b"1e-999999999", b"9" * 4000):
         body = json.dumps(answered()).encode().replace(b"1240.5", fare)
-        assert guestly_body.reservation(guestly_body.decode(body)).fingerprint is None
+        assert guestly_body.reservation(exact_json.decode(body)).fingerprint is None
 
 
 @pytest.mark.parametrize("word", ["canceled", "cancelled"])
@@ -291,14 +291,14 @@ def test_a_listing_is_read() -> None:
 )
 def test_what_is_not_json_is_named_without_quoting_it(body: bytes) -> None:
     with pytest.raises(DecodeError, match=r"^the answer is not JSON$"):
-        guestly_body.decode(body)
+        exact_json.decode(body)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_json_or_not(body: bytes) -> None:
     try:
-        value = guestly_body.decode(body)
+        value = exact_json.decode(body)
     except DecodeError:
         return
     with pytest.raises(DecodeError):

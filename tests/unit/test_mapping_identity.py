@@ -14,10 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox_worker.pms import mapping
-from outbox_worker.pms.port import Reservation, ReservationStatus
+from outbox_worker.pms.port import Detail, Reservation, ReservationStatus
 from tests.support_booking import a_reservation
 
 BOOKING = UUID("0b7e4d1e-52c4-4f6a-9a51-8f6f2f0f7a11")
+
+DETAIL = Detail(
+    first_name="Zoë",
+    last_name="Müller-Łęcki",
+    adults=2,
+    children=1,
+    infants=0,
+    cleaning_fee=Decimal("60.00"),
+)
 
 CHANGES: dict[str, Any] = {
     "listing_id": "652f0000000000000000a002",
@@ -33,6 +42,16 @@ CHANGES: dict[str, Any] = {
     "notes": "",
     "source": "phone",
     "reference": "LA2026-48214",
+    "detail": DETAIL,
+}
+
+DETAIL_CHANGES: dict[str, Any] = {
+    "first_name": "Zoe",
+    "last_name": "Müller",
+    "adults": 1,
+    "children": 2,
+    "infants": 1,
+    "cleaning_fee": Decimal("60.01"),
 }
 
 
@@ -43,6 +62,16 @@ def test_each_field_changes_the_fingerprint() -> None:
         mapping.fingerprint(a_reservation(**{name: value})) for name, value in CHANGES.items()
     }
     assert len(fingerprints) == len(CHANGES) + 1
+
+
+def test_each_field_of_the_detail_changes_the_fingerprint() -> None:
+    assert set(DETAIL_CHANGES) == {field.name for field in dataclasses.fields(Detail)}
+    fingerprints = {mapping.fingerprint(a_reservation(detail=DETAIL))}
+    fingerprints |= {
+        mapping.fingerprint(a_reservation(detail=dataclasses.replace(DETAIL, **{name: value})))
+        for name, value in DETAIL_CHANGES.items()
+    }
+    assert len(fingerprints) == len(DETAIL_CHANGES) + 1
 
 
 def test_values_do_not_slip_from_one_field_into_the_next() -> None:

@@ -155,9 +155,39 @@ def test_key_and_address_are_not_needed_while_nothing_is_sent(change: dict[str, 
     assert faults_of(LIVE | without | change, SettingsReader.sync) == ()
 
 
-def test_guesty_is_refused_until_there_is_an_adapter() -> None:
-    assert "no adapter" in only_fault({"PMS": "guesty"}, SettingsReader.sync)
-    assert "write one of guestly" in only_fault({"PMS": "other"}, SettingsReader.sync)
+def test_the_pms_is_one_that_has_an_adapter() -> None:
+    assert "write one of guestly, guesty" in only_fault({"PMS": "other"}, SettingsReader.sync)
+
+
+def test_guesty_needs_its_own_credentials_and_no_other() -> None:
+    guesty = {"GUESTLY_SYNC_ENABLED": "yes", "GUESTLY_TEST_MODE": "no", "PMS": "guesty"}
+    missing = faults_of(guesty, SettingsReader.sync)
+
+    assert [fault.partition(" ")[0] for fault in missing] == [
+        "GUESTY_CLIENT_ID",
+        "GUESTY_CLIENT_SECRET",
+    ]
+    assert not SettingsReader(guesty | {"GUESTY_CLIENT_ID": "id"}).sync().access
+    keys = {"GUESTY_CLIENT_ID": "id", "GUESTY_CLIENT_SECRET": "secret"}
+    assert faults_of(guesty | keys, SettingsReader.sync) == ()
+    sync = SettingsReader(guesty | keys).sync()
+    assert sync.access
+    assert sync.api_url == "https://open-api.guesty.com"
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, 30),
+        ({"PMS": "guesty"}, 90),
+        ({"PMS": "guesty", "PMS_QUIET_SECONDS": "30"}, 30),
+        ({"PMS_QUIET_SECONDS": "5"}, 5),
+    ],
+)
+def test_the_quiet_period_is_longer_where_answers_come_before_effects(
+    environ: dict[str, str], seconds: int
+) -> None:
+    assert SettingsReader(environ).sync().quiet == timedelta(seconds=seconds)
 
 
 def test_a_lease_shorter_than_two_calls_is_refused() -> None:

@@ -122,11 +122,13 @@ def test_a_cancelled_booking_is_cancelled_once() -> None:
         ({"guest_email": None}, True),
         ({"guest_email": "other@example.com", "check_in": date(2028, 1, 1)}, False),
         ({"guest_email": None, "check_out": date(2028, 1, 1)}, False),
+        ({"guest_email": None, "check_out": date(2028, 1, 1), "marked": True}, True),
+        ({"listing_id": "another", "marked": True}, False),
         ({"listing_id": "another"}, False),
         ({"listing_id": None}, True),
     ],
 )
-def test_a_hit_is_ours_by_listing_and_by_stay_or_guest(
+def test_a_hit_is_ours_by_listing_and_by_stay_guest_or_mark(
     changes: dict[str, Any], *, ours: bool
 ) -> None:
     assert decide.is_ours(hit(**changes), WANTED) is ours

@@ -1,0 +1,1 @@
+alter table outbox.reservation drop column parts;

@@ -1,0 +1,87 @@
+"""What the fleet knows of its access token. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+
+#: How a request that has not ended is on record.
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose token it is, as hashes.
+
+    Args:
+        client: Of address and client id: requests are counted for it.
+        credentials: Of these and the secret: a token is used by whoever has the same.
+    """
+
+    client: str
+    credentials: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A token was requested.
+
+    Args:
+        at: By the database's clock, before it was sent; aware UTC.
+        client: See `Identity`.
+    """
+
+    at: datetime
+    client: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    """The token's row.
+
+    Args:
+        value: Secret; None: there is none, empty: there is one, and it was not read.
+        serial: Which token; 0: there was none yet.
+        since: When it was requested.
+        expires_at: Its end.
+        refused: Whether the API has refused it since.
+        forbidden: Whether it did so when it was new.
+        credentials: Whose it is; see `Identity`.
+        requests: Of late, oldest first.
+        failing: Whose requests failed; see `Identity.credentials`.
+        failures: How many of them in a row.
+        code: How the last one ended; None: with a token.
+        not_before: None is requested before.
+        now: The database's clock when it was read, aware UTC.
+    """
+
+    value: str | None = field(repr=False)
+    serial: int
+    since: datetime | None
+    expires_at: datetime | None
+    refused: bool
+    forbidden: bool
+    credentials: str | None
+    requests: tuple[Request, ...]
+    failing: str | None
+    failures: int
+    code: str | None
+    not_before: datetime | None
+    now: datetime
+
+    @property
+    def last_request(self) -> datetime | None:
+        """When anybody last requested one."""
+        return self.requests[-1].at if self.requests else None
+
+
+def identity(*, api_url: str, client_id: str, client_secret: str) -> Identity:
+    """Hashes of what a token is requested with; another address is another identity."""
+    client = (api_url.rstrip("/"), client_id)
+    return Identity(client=_hash(*client), credentials=_hash(*client, client_secret))
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
