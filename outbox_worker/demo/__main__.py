@@ -13,9 +13,10 @@ from typing import NoReturn
 from rich.console import Console
 
 from outbox_worker.demo.play import play
-from outbox_worker.demo.stack import up
+from outbox_worker.demo.stack import titled, up
 from outbox_worker.demo.stay import stay
 from outbox_worker.errors import OutboxError
+from outbox_worker.pms.port import PmsName
 
 _DONE, _FAILED, _INTERRUPTED, _TERMINATED = 0, 1, 130, 143
 
@@ -33,8 +34,9 @@ def main() -> int:
     console = Console()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        console.print("Starting Postgres, the Guestly simulator, the receiver and the worker …")
-        with up(webhook_secret=options.stripe_secret, port=options.port) as stack:
+        name = titled(options.pms)
+        console.print(f"Starting Postgres, the {name} simulator, the receiver and the worker …")
+        with up(options.pms, webhook_secret=options.stripe_secret, port=options.port) as stack:
             if options.keep_running:
                 asyncio.run(stay(stack, console))
                 return _DONE
@@ -50,13 +52,20 @@ def main() -> int:
         console.print("\nThe demo FAILED: not everything is as expected.", style="bold red")
         return _FAILED
     console.print(
-        "\nEvery paid booking is at Guestly exactly once. All processes have been stopped."
+        f"\nEvery paid booking is at {name} exactly once. All processes have been stopped."
     )
     return _DONE
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m outbox_worker.demo", description=__doc__)
+    parser.add_argument(
+        "--pms",
+        type=PmsName,
+        choices=list(PmsName),
+        default=PmsName.GUESTLY,
+        help="the system that is stood in for (default: guestly)",
+    )
     parser.add_argument(
         "--keep-running", action="store_true", help="keep the stack up until Ctrl-C"
     )

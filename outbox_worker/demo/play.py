@@ -71,7 +71,8 @@ async def play(stack: Stack, console: Console, *, hidden: int | None) -> bool:
         console.print(
             f"A site with {len(PROPERTIES)} properties and {len(bookings)} unpaid bookings. "
             f"Stripe now reports {len(paid(bookings))} payments, some of them three times. "
-            "Guestly will fail, break off and be late. Waiting is shorter here than in production: "
+            f"{stack.pms_title} will fail, break off and be late. "
+            "Waiting is shorter here than in production: "
             f"{SHORTENED}.\n",
             highlight=False,
         )
@@ -119,7 +120,7 @@ async def _watch(
     """Send the events and show what happens, until nothing is on its way any more."""
     bought = {booking.reference for booking in paid(bookings)}
     deadline, position = time.monotonic() + _DEADLINE_SECONDS, 0
-    with view_on(console) as view:
+    with view_on(console, pms=stack.pms_title) as view:
         sending = asyncio.create_task(sender.send())
         try:
             while True:
@@ -159,7 +160,7 @@ async def _repair(stack: Stack, console: Console, bookings: Sequence[SampleBooki
     missing = {one.place.slug: one.place for one in bookings if one.fate is Fate.UNLISTED}
     listed = all([await _list(stack, console, place) for place in missing.values()])
     await _control(stack, "DELETE", "/_simulator/faults", None)
-    console.print("\n(Guestly is well again.)")
+    console.print(f"\n({stack.pms_title} is well again.)")
     failed = [one.reference for one in bookings if one.fate in PARKED]
     return listed and await _operate(stack, console, "requeue", *failed, "--yes", "--wait")
 

@@ -18,18 +18,18 @@ class Fate(StrEnum):
     CHECKOUT = "paid through a checkout session"
     DECLINED = "the card is declined"
     UNPAID = "nobody pays"
-    FAULT = "paid; Guestly fails once, before it has done anything"
-    BROKEN = "paid; Guestly creates the reservation, then the connection breaks"
-    TIMEOUT = "paid; Guestly creates the reservation, but its answer comes too late"
-    OUTAGE = "paid; Guestly fails until no attempt is left"
-    UNLISTED = "paid; its property has no Guestly listing yet"
+    FAULT = "paid; the PMS fails once, before it has done anything"
+    BROKEN = "paid; the PMS creates the reservation, then the connection breaks"
+    TIMEOUT = "paid; the PMS creates the reservation, but its answer comes too late"
+    OUTAGE = "paid; the PMS fails until no attempt is left"
+    UNLISTED = "paid; its property has no listing in the PMS yet"
 
 
 #: Fates of bookings that are paid for.
 PAID = frozenset(Fate) - {Fate.DECLINED, Fate.UNPAID}
 #: Fates that need a person.
 PARKED = frozenset({Fate.OUTAGE, Fate.UNLISTED})
-#: Fates of bookings that reach Guestly by themselves, but not at the first attempt.
+#: Fates of bookings that reach the PMS by themselves, but not at the first attempt.
 RETRIED = frozenset({Fate.FAULT, Fate.BROKEN, Fate.TIMEOUT})
 
 #: Fates of the bookings in the order in which they were made; the rest is plain.
@@ -62,7 +62,7 @@ _NAMESPACE = uuid5(NAMESPACE_URL, "https://booking-outbox.example.com/demo")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property:
-    """A property of the site and its listing at Guestly.
+    """A property of the site and its listing in the PMS.
 
     Args:
         nightly, cleaning: Prices in EUR.

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from outbox_worker.demo.mailbox import Mailbox, mailbox
 from outbox_worker.demo.postgres import cluster
@@ -23,11 +24,13 @@ from outbox_worker.demo.process import (
     wait_until_answers,
 )
 from outbox_worker.demo.site import PROPERTIES
+from outbox_worker.pms.port import PmsName
 
 #: Shorter than in production, so that nobody has to wait: the defaults are 15 and 30 seconds.
 _SHORT_WAITS = {"PMS_TIMEOUT_SECONDS": "2", "PMS_QUIET_SECONDS": "2"}
 SHORTENED = ", ".join(f"{name}={value}" for name, value in _SHORT_WAITS.items())
 _COMMAND_SECONDS = 60
+_CLIENT_ID = "demo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +46,14 @@ class Stack:
     """Everything that runs, and how to talk to it.
 
     Args:
+        pms: The system that the simulator stands in for.
         postgres: For people: which server it is.
         webhook_secret: What events are signed with.
         effects: The simulator's effect log.
         settings: Those of the worker and of the operator's commands.
     """
 
+    pms: PmsName
     postgres: str
     database_url: str
     simulator_url: str
@@ -59,6 +64,11 @@ class Stack:
     settings: Mapping[str, str]
     folder: Path
     programs: tuple[Program, ...]
+
+    @property
+    def pms_title(self) -> str:
+        """The PMS as people call it."""
+        return titled(self.pms)
 
     @property
     def settings_file(self) -> Path:
@@ -87,11 +97,19 @@ class Stack:
 _OUTBOX = (sys.executable, "-m", "outbox_worker.cli")
 
 
+def titled(pms: PmsName) -> str:
+    """A PMS as people call it."""
+    return pms.value.capitalize()
+
+
 @contextlib.contextmanager
-def up(*, webhook_secret: str | None = None, port: int | None = None) -> Iterator[Stack]:
+def up(
+    pms: PmsName, *, webhook_secret: str | None = None, port: int | None = None
+) -> Iterator[Stack]:
     """Run the stack for the length of a block; nothing of it is left afterwards.
 
     Args:
+        pms: The system that the simulator stands in for.
         webhook_secret: An additional one that events may be signed with.
         port: Where the receiver listens if it is free; None: anywhere.
 
@@ -106,10 +124,10 @@ def up(*, webhook_secret: str | None = None, port: int | None = None) -> Iterato
         folder.mkdir(mode=0o700)
         box = opened.enter_context(mailbox())
         own_secret = f"whsec_{secrets.token_hex(16)}"
-        api_key = secrets.token_hex(16)
+        secret = secrets.token_hex(16)
         common = _common_settings(server.url)
-        simulator, simulator_url = _simulator(opened, folder, common, api_key)
-        worker_settings = common | _worker_settings(simulator_url, api_key, box.url)
+        simulator, simulator_url = _simulator(opened, folder, common, _credentials(pms, secret))
+        worker_settings = common | _worker_settings(box.url) | _access(pms, simulator_url, secret)
         migrated = _command(["migrate"], settings=worker_settings, folder=folder)
         if migrated.code != 0:
             raise ProcessError(f"outbox migrate ended with {migrated.code}: {migrated.output}")
@@ -125,6 +143,7 @@ def up(*, webhook_secret: str | None = None, port: int | None = None) -> Iterato
         )
         wait_until_answers(f"{receiver_url}/readyz", receiver)
         stack = Stack(
+            pms=pms,
             postgres=f"Postgres {server.version} ({server.source})",
             database_url=server.url,
             simulator_url=simulator_url,
@@ -150,12 +169,37 @@ def _common_settings(database_url: str) -> dict[str, str]:
     }
 
 
-def _worker_settings(simulator_url: str, api_key: str, mail_url: str) -> dict[str, str]:
+def _access(pms: PmsName, simulator_url: str, secret: str) -> dict[str, str]:
+    """How the simulator is reached, in the words of the settings."""
+    match pms:
+        case PmsName.GUESTLY:
+            return {"GUESTLY_API_URL": simulator_url, "GUESTLY_API_KEY": secret}
+        case PmsName.GUESTY:
+            return {
+                "PMS": pms.value,
+                "GUESTY_API_URL": simulator_url,
+                "GUESTY_CLIENT_ID": _CLIENT_ID,
+                "GUESTY_CLIENT_SECRET": secret,
+            }
+        case _:
+            assert_never(pms)
+
+
+def _credentials(pms: PmsName, secret: str) -> tuple[str, ...]:
+    """What the simulator is, and whom it lets in, as options of its command."""
+    match pms:
+        case PmsName.GUESTLY:
+            return ("--api-key", secret)
+        case PmsName.GUESTY:
+            return ("--pms", pms.value, "--client-id", _CLIENT_ID, "--client-secret", secret)
+        case _:
+            assert_never(pms)
+
+
+def _worker_settings(mail_url: str) -> dict[str, str]:
     return {
         "GUESTLY_SYNC_ENABLED": "true",
         "GUESTLY_TEST_MODE": "false",
-        "GUESTLY_API_URL": simulator_url,
-        "GUESTLY_API_KEY": api_key,
         **_SHORT_WAITS,
         "ADMIN_ALERT_EMAIL": "admin@example.com",
         "EMAIL_FROM": "outbox@example.com",
@@ -166,7 +210,10 @@ def _worker_settings(simulator_url: str, api_key: str, mail_url: str) -> dict[st
 
 
 def _simulator(
-    opened: contextlib.ExitStack, folder: Path, settings: Mapping[str, str], api_key: str
+    opened: contextlib.ExitStack,
+    folder: Path,
+    settings: Mapping[str, str],
+    credentials: Sequence[str],
 ) -> tuple[Program, str]:
     listings = folder / "listings.json"
     listings.write_text(json.dumps({one.listing_id: one.name for one in PROPERTIES}))
@@ -174,7 +221,7 @@ def _simulator(
     program = opened.enter_context(
         running(
             "simulator",
-            [*_OUTBOX, "simulator", "serve", *arguments, "--api-key", api_key],
+            [*_OUTBOX, "simulator", "serve", *arguments, *credentials],
             settings=settings,
             folder=folder,
         )

@@ -67,7 +67,7 @@ def _instructions(stack: Stack, bookings: tuple[SampleBooking, ...]) -> tuple[st
         f"{len(bookings)} bookings wait for their payment, {first.reference} is the first.",
         f"Shorter than in production: {SHORTENED}.",
         "",
-        f"What Guestly holds:   {stack.simulator_url}/",
+        f"{f'What {stack.pms_title} holds:':21} {stack.simulator_url}/",
         "Operators' commands, such as status, show and requeue, with these settings:",
         f"  .venv/bin/outbox status --env-file {stack.settings_file}",
         "",

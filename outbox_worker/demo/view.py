@@ -56,23 +56,24 @@ class View(Protocol):
 
 
 @contextmanager
-def view_on(console: Console) -> Iterator[View]:
-    """The view that fits the console, for the length of a block."""
+def view_on(console: Console, *, pms: str) -> Iterator[View]:
+    """The view that fits the console, for the length of a block; ``pms`` as people call it."""
     if not console.is_terminal:
         yield _PlainView(console)
         return
     with Live(console=console, auto_refresh=False) as live:
-        yield _LiveView(live)
+        yield _LiveView(live, pms)
 
 
 class _LiveView:
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, pms: str) -> None:
         self._live = live
+        self._pms = pms
         self._last: deque[LogLine] = deque(maxlen=_LINES_SHOWN)
 
     def show(self, progress: Progress, lines: Sequence[LogLine]) -> None:
         self._last.extend(_told(lines))
-        self._live.update(Group(_bars(progress), _log(self._last)), refresh=True)
+        self._live.update(Group(_bars(progress, self._pms), _log(self._last)), refresh=True)
 
 
 class _PlainView:
@@ -121,7 +122,7 @@ def _told(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
     return tuple(line for line in lines if line.event in _TOLD or line.event == "output")
 
 
-def _bars(progress: Progress) -> Table:
+def _bars(progress: Progress, pms: str) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(ratio=1)
@@ -129,7 +130,7 @@ def _bars(progress: Progress) -> Table:
     for name, (done, of) in (
         ("webhooks delivered", progress.sent),
         ("bookings paid and confirmed", progress.paid),
-        ("reservations at Guestly", progress.synced),
+        (f"reservations at {pms}", progress.synced),
     ):
         table.add_row(name, ProgressBar(total=of, completed=done, width=30), f"{done} of {of}")
     table.add_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -22,6 +23,8 @@ from outbox_worker.pms.port import (
     Unavailable,
 )
 
+#: A token that is known costs no time at all.
+_TOKEN_IN_HAND_S = 0.5
 #: All that is used of the API stands under it, reservations "v3" too.
 _VERSION = "v1"
 
@@ -74,8 +77,17 @@ class GuestyCalls:
     async def write(
         self, method: str, path: tuple[str, ...], body: Mapping[str, Any], written: Written
     ) -> WriteOutcome:
-        """A POST or PUT."""
-        token = await self._tokens.token()
+        """A POST or PUT; not sent if there is no token in hand, as `ready` has seen to one.
+
+        The caller has asked for permission to send now, not for one a time-out later.
+        """
+        try:
+            async with asyncio.timeout(_TOKEN_IN_HAND_S):
+                token = await self._tokens.token()
+        except TimeoutError:
+            return Unavailable(
+                code="token_unavailable", message="The access token ended right before the call"
+            )
         if not isinstance(token, Token):
             return token
         exchange = await self._exchange(

@@ -142,7 +142,7 @@ def seen(held: Parts, shown: Parts) -> dict[str, str]:
     confirmed.
     """
     record = {**unproved(held), **shown}
-    if any(held.get(part) != shown.get(part) for part in REPRICING):
+    if any(part in held and held[part] != shown.get(part) for part in REPRICING):
         record.pop(Part.FARE, None)
     canceled = status(ReservationStatus.CANCELED.value)
     if held.get(Part.STATUS) == canceled:

@@ -22,10 +22,11 @@ _PATIENCE_SECONDS = 120
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.parametrize("pms", ["guestly", "guesty"])
 def test_it_ends_well_with_every_count_as_expected_and_leaves_nothing_behind(
-    tmp_path: Path,
+    tmp_path: Path, pms: str
 ) -> None:
-    with _demo(tmp_path) as demo:
+    with _demo(tmp_path, "--pms", pms) as demo:
         output, _ = demo.communicate(timeout=_PATIENCE_SECONDS)
     assert demo.returncode == 0, output
     for row in (
@@ -42,6 +43,7 @@ def test_it_ends_well_with_every_count_as_expected_and_leaves_nothing_behind(
         ("33", "33"),
     ]
     assert "$ outbox requeue" in output
+    assert f"Every paid booking is at {pms.capitalize()} exactly once." in output
     # The worker's log and the mails are part of the output: none of them may tell who travels.
     for guest_data in ("Łukasz", "Müller", "Nowak", "guest0", "@example.com", "1202555"):
         assert guest_data not in output

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from outbox_worker.errors import OutboxError
+from outbox_worker.pms.port import PmsName
 from tests.chaos.calm import BOUND
 from tests.chaos.freeze import Thaw, freeze
 from tests.chaos.run import Verdict, run
-from tests.chaos.tally import ALL, COMMON, UNHEARD_OF, Tally, duration, summary
+from tests.chaos.tally import COMMON, UNHEARD_OF, Tally, duration, everything, summary
 
 _BOOKINGS_A_SEED = 250
 _SECONDS = 30.0
@@ -35,20 +36,23 @@ def main() -> int:
     verdicts = []
     for place, seed in enumerate(seeds):
         share = total * (place + 1) // len(seeds) - total * place // len(seeds)
-        verdict = asyncio.run(run(seed, bookings=share, seconds=options.seconds))
+        verdict = asyncio.run(run(seed, options.pms, bookings=share, seconds=options.seconds))
         verdicts.append(verdict)
         _say(*_of_seed(verdict))
     thaws = []
     if options.seed is None:
-        for honoured in (True, False):
-            thaws.append(asyncio.run(freeze(honoured=honoured)))
+        for guarded in (True, False):
+            thaws.append(asyncio.run(freeze(options.pms, guarded=guarded)))
             _say(f"{'ok' if thaws[-1].as_expected else 'FAILED'}: {thaws[-1]}")
-    wanted = ALL if len(seeds) > 1 else COMMON if seeds else ()
+    wanted = everything(options.pms) if len(seeds) > 1 else COMMON if seeds else ()
     return _report(verdicts, thaws, wanted=wanted, file=options.json)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument(
+        "--pms", type=PmsName, choices=list(PmsName), default=PmsName.GUESTLY, help="guestly"
+    )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--seed", type=int, help="one seed; rare paths need not all be taken")
     chosen.add_argument("--seeds", type=_span, default=range(1, 21), metavar="A-B", help="1-20")

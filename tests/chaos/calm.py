@@ -16,6 +16,7 @@ from outbox_worker.errors import DatabaseError
 from tests.chaos import evidence
 from tests.chaos.schedule import LEASE_S, QUIET_S
 from tests.chaos.stage import Stage
+from tests.chaos.statements import rows
 from tests.support_source import ROOT
 
 #: From the end of the faults until nothing may be owed any more.
@@ -34,6 +35,7 @@ class Calm:
         owed: Keys of what still was.
         last: Keys of what was owed last, when something still was.
         repeated: Rows that an operator had to repeat.
+        resumed: Destinations that an operator had to open again.
     """
 
     taken_in: timedelta | None
@@ -41,6 +43,7 @@ class Calm:
     owed: tuple[str, ...]
     last: tuple[str, ...]
     repeated: int
+    resumed: int = 0
 
 
 async def come_to_rest(playing: Stage, lives: asyncio.Future[list[None]]) -> Calm:
@@ -55,6 +58,7 @@ async def come_to_rest(playing: Stage, lives: asyncio.Future[list[None]]) -> Cal
     """
     playing.disarm()
     await playing.nemesis.calm()
+    resumed = await _resumed(playing)
     began = time.monotonic()
     done, _ = await asyncio.wait({lives}, timeout=BOUND.total_seconds())
     for member in (*playing.workers, playing.receiver, playing.pms):
@@ -68,7 +72,7 @@ async def come_to_rest(playing: Stage, lives: asyncio.Future[list[None]]) -> Cal
     await looking.until_drained()
     repeated = len(looking.parked)
     if not looking.owed and repeated:
-        await asyncio.to_thread(_requeue, playing)
+        await asyncio.to_thread(_operate, playing, "requeue", "--failed", "--yes")
         await looking.until_drained()
         looking.owed += looking.parked
     drained_in = None if looking.owed else timedelta(seconds=time.monotonic() - began)
@@ -78,6 +82,7 @@ async def come_to_rest(playing: Stage, lives: asyncio.Future[list[None]]) -> Cal
         owed=tuple(looking.owed),
         last=tuple(looking.last),
         repeated=repeated,
+        resumed=resumed,
     )
 
 
@@ -103,10 +108,22 @@ class _Looking:
                         await asyncio.sleep(_LOOK_EVERY_S if self.owed else 0)
 
 
-def _requeue(playing: Stage) -> None:
-    """What an operator does with rows that wait for a person."""
+async def _resumed(playing: Stage) -> int:
+    """Open what waits minutes for a person, as after a token that was refused when it was new."""
+    try:
+        async with connection(playing.database.url, application_name="chaos look") as conn:
+            shut = await rows(conn, "misconfigured")
+    except DatabaseError:
+        return 0
+    if shut:
+        await asyncio.to_thread(_operate, playing, "resume", "guestly")
+    return len(shut)
+
+
+def _operate(playing: Stage, *arguments: str) -> None:
+    """What an operator does."""
     subprocess.run(
-        [sys.executable, "-m", "outbox_worker.cli", "requeue", "--failed", "--yes"],
+        [sys.executable, "-m", "outbox_worker.cli", *arguments],
         env=child_environment(playing.settings),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@
 insert into public.properties (slug, name) values (%(slug)s, %(slug)s)
 
 -- name: insert_listing
-insert into outbox.listing (pms, slug, listing_id) values ('guestly', %(slug)s, %(listing_id)s)
+insert into outbox.listing (pms, slug, listing_id) values (%(pms)s, %(slug)s, %(listing_id)s)
 
 -- name: insert_booking
 insert into public.bookings (id, booking_reference, property_id, guest_first_name, guest_last_name, guest_email,
@@ -38,6 +38,25 @@ select pg_terminate_backend(a.pid) from (
     and backend_type = 'client backend'
   order by pid offset %(pick)s %% greatest(1, (
     select count(*) from pg_stat_activity where application_name not like 'chaos %%' and backend_type = 'client backend')) limit 3) as a
+
+-- name: new_day
+-- Requests for tokens, and the pauses after them, are a day old; while somebody makes one its record is left alone.
+update outbox.destination g set auth_not_before = g.auth_not_before - interval '25 hours', auth_requests = array(
+  select r.at - interval '25 hours' from unnest(g.auth_requests) with ordinality as r (at, n) order by r.n)
+where g.destination = 'guestly' and pg_try_advisory_xact_lock(hashtextextended('outbox.token guestly', 0)) returning g.token_serial
+
+-- name: token_that_may_end
+select token_serial from outbox.destination where destination = 'guestly' and token_refused_at is null
+  and clock_timestamp() between token_since + (token_expires_at - token_since) / %(young)s + interval '0.5 s' and token_expires_at
+
+-- name: misconfigured
+select destination from outbox.destination where destination = 'guestly' and circuit <> 'closed' and circuit_cause = 'misconfigured'
+
+-- name: tokens
+select * from chaos.token order by n
+
+-- name: token_charges
+select count(*) as n from chaos.token_charge
 
 -- name: owed
 select d.id, d.destination, d.key, d.failed_at is not null and d.due_at is null as parked

@@ -14,7 +14,7 @@ from tests.chaos.history import CANCELED, Booking, Effect, History, Named, State
 
 _MESSAGE_ID = re.compile(r"<alert-(\d+)\.")
 #: States of a booking whose stay the PMS holds as confirmed.
-_LIVE = frozenset({"confirmed", "completed"})
+LIVE = frozenset({"confirmed", "completed"})
 
 
 class Rule(StrEnum):
@@ -33,6 +33,7 @@ class Rule(StrEnum):
     TOLD_TWICE = "told twice under different Message-IDs"
     UNSTOPPED = "did not stop cleanly when it was told to"
     LEAKED = "guest data outside of the site and the PMS"
+    SPENT = "a token was spent that nothing forced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def _reservations(history: History) -> Iterator[Violation]:
                 detail=f"{len(created)} reservations were created:"
                 f" {', '.join(effect.reservation_id for effect in created)}",
             )
-        if booking.final.status in _LIVE:
+        if booking.final.status in LIVE:
             yield from _must_be_held(booking, created, live)
         else:
             for effect in live:
@@ -214,17 +215,15 @@ def _place(effect: Effect, states: Sequence[State]) -> int | None:
         cancelled = state.status == "cancelled"
         if effect.status == CANCELED and cancelled:
             return place
-        if effect.status != CANCELED and state.status in _LIVE and _shows(effect, state):
+        if effect.status != CANCELED and state.status in LIVE and _shows(effect, state):
             return place
     return None
 
 
 def _shows(effect: Effect, state: State) -> bool:
-    return (effect.check_in, effect.check_out, effect.fare) == (
-        state.check_in,
-        state.check_out,
-        state.total,
-    )
+    # of a PMS that has set its own price by then, nothing follows from it
+    same_stay = (effect.check_in, effect.check_out) == (state.check_in, state.check_out)
+    return same_stay and (effect.repriced or effect.fare == state.total)
 
 
 def _leases(history: History) -> Iterator[Violation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ from tests.chaos.history import (
     Delivery,
     Effect,
     GaveUp,
+    Held,
     History,
     Leak,
     Mail,
     Named,
     State,
+    TokenChange,
+    Tokens,
 )
 from tests.chaos.scenario import CANARY
 from tests.chaos.statements import rows
@@ -53,6 +56,9 @@ async def owed(conn: Connection, taken: Iterable[Posted]) -> tuple[list[str], li
 async def history(
     conn: Connection,
     *,
+    held: Sequence[Mapping[str, Any]],
+    requested: Mapping[str, int] | None,
+    revoked: Sequence[float],
     effects: Path,
     logs: Iterable[Path],
     acks: Sequence[Ack],
@@ -104,6 +110,40 @@ async def history(
         drained_in=drained_in,
         bound=bound,
         owed=still_owed,
+        held=[_held(one) for one in held],
+        tokens=None if requested is None else await _tokens(conn, requested, revoked),
+    )
+
+
+async def _tokens(
+    conn: Connection, requested: Mapping[str, int], revoked: Sequence[float]
+) -> Tokens:
+    (charges,) = await rows(conn, "token_charges")
+    return Tokens(
+        changes=[
+            TokenChange(
+                serial=row["serial"],
+                since=row["since"],
+                before_since=row["before_since"],
+                before_until=row["before_until"],
+                before_refused=row["before_refused"],
+            )
+            for row in await rows(conn, "tokens")
+        ],
+        revoked=[datetime.fromtimestamp(at, tz=UTC) for at in revoked],
+        charged=charges["n"],
+        arrived=requested["requests"],
+        limited=requested["limited"],
+    )
+
+
+def _held(document: Mapping[str, Any]) -> Held:
+    return Held(
+        reservation_id=document["_id"],
+        reference=document["confirmationCode"],
+        status=document["status"],
+        guests=document["numberOfGuests"],
+        notes=document["notes"],
     )
 
 
@@ -143,6 +183,7 @@ async def _bookings(conn: Connection) -> list[Booking]:
             id=row["id"],
             reference=row["booking_reference"],
             states=states[row["id"]],
+            wish=row["special_requests"],
             sync_status=row["guestly_sync_status"],
             reservation_id=row["guestly_reservation_id"],
         )
@@ -177,6 +218,7 @@ def _effect(line: Mapping[str, Any]) -> Effect:
         check_out=date.fromisoformat(line["check_out"]),
         fare=Decimal(line["fare"]),
         fault=line["fault"],
+        repriced=line.get("repriced", False),
     )
 
 

@@ -1,8 +1,9 @@
 """Workers frozen between their last lease check and the first byte, too long to be made good.
 
 Nothing on this side can keep a process from sending what it was about to send when it was frozen.
-A PMS that honours the idempotency key makes no second reservation of it. One that does not makes
-exactly one for each frozen worker, and the checker has to find every one of them.
+A PMS that honours the idempotency key, or whose calendar refuses what overlaps, makes no second
+reservation of it. One that does neither makes exactly one for each frozen worker, and the checker
+has to find every one of them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from outbox_worker.database import connection
+from outbox_worker.pms.port import PmsName
 from tests.chaos import evidence
 from tests.chaos.calm import Calm
 from tests.chaos.checker import Rule, Violation, check
@@ -31,6 +33,7 @@ from tests.chaos.stage import NO_TRAPS, Casting, Stage, stage
 FROZEN = 3
 _PATIENCE_S = 30.0
 _LOOK_EVERY_S = 0.05
+_TAKEN = "LISTING_IS_NOT_AVAILABLE"
 _SHORT = {
     "WORKER_LEASE_SECONDS": "1",
     "PMS_TIMEOUT_SECONDS": "0.5",
@@ -49,13 +52,15 @@ class Thaw:
     """What came of the frozen workers.
 
     Args:
-        honoured: Whether the PMS honoured the idempotency key.
+        guard: What may keep the PMS from making a second reservation.
+        guarded: Whether it did.
         created: Reservations that were created.
-        repeated: Writes that the PMS answered by their key, without an effect.
+        repeated: Writes that the PMS answered by their key or refused, without an effect.
         violations: What the checker found.
     """
 
-    honoured: bool
+    guard: str
+    guarded: bool
     bookings: int
     created: int
     repeated: int
@@ -63,8 +68,8 @@ class Thaw:
 
     @property
     def as_expected(self) -> bool:
-        """No double with the key; without it one for each frozen worker, every one found."""
-        if self.honoured:
+        """No double with the guard; without it one for each frozen worker, every one found."""
+        if self.guarded:
             return not self.violations and self.created == self.bookings and self.repeated == FROZEN
         doubled = {one.reference for one in self.violations if one.rule is Rule.DOUBLED}
         return (
@@ -76,7 +81,8 @@ class Thaw:
     def figures(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "honoured": self.honoured,
+            "guard": self.guard,
+            "guarded": self.guarded,
             "bookings": self.bookings,
             "created": self.created,
             "repeated": self.repeated,
@@ -84,21 +90,27 @@ class Thaw:
         }
 
     def __str__(self) -> str:
-        key = "honoured" if self.honoured else "ignored"
+        on = "on" if self.guarded else "off"
         return (
-            f"{FROZEN} workers frozen before their first byte, idempotency key {key}:"
+            f"{FROZEN} workers frozen before their first byte, {self.guard} {on}:"
             f" {self.bookings} bookings, {self.created} reservations created,"
-            f" {self.repeated} writes answered by their key,"
+            f" {self.repeated} writes without an effect,"
             f" {len(self.violations)} doubles found by the checker"
         )
 
 
-async def freeze(*, honoured: bool) -> Thaw:
-    """Freeze as many workers as there are bookings, let another one take over, and thaw them."""
+async def freeze(pms: PmsName, *, guarded: bool) -> Thaw:
+    """Freeze as many workers as there are bookings, let another one take over, and thaw them.
+
+    Args:
+        pms: What the simulator stands in for.
+        guarded: Whether it refuses to make a second reservation.
+    """
     folder = Path(tempfile.mkdtemp(prefix="booking-outbox-chaos-freeze-"))
     cast = plots(0, FROZEN, seconds=0)
     trap = Trap(point=Point.BEFORE_FIRST_BYTE, action=Action.STOP)
     casting = Casting(
+        pms=pms,
         seed=0,
         folder=folder,
         workers=(*(itertools.repeat((trap,)) for _ in range(FROZEN)), NO_TRAPS),
@@ -109,20 +121,26 @@ async def freeze(*, honoured: bool) -> Thaw:
     )
     try:
         async with stage(casting) as playing:
-            idempotency = "honour" if honoured else "ignore"
-            await playing.nemesis.set_up({"idempotency": idempotency, "availability": False})
+            await playing.nemesis.set_up(_switches(pms, guarded=guarded))
             await playing.nemesis.calm()
             history = await _thawed(playing, cast)
             requests = evidence.lines(playing.requests)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return Thaw(
-        honoured=honoured,
+        guard="calendar check" if pms is PmsName.GUESTY else "idempotency key",
+        guarded=guarded,
         bookings=len(cast),
         created=sum(effect.op == "create" for effect in history.effects),
-        repeated=sum(request["repeated"] for request in requests),
+        repeated=sum(request["repeated"] or request["code"] == _TAKEN for request in requests),
         violations=check(history),
     )
+
+
+def _switches(pms: PmsName, *, guarded: bool) -> Mapping[str, object]:
+    if pms is PmsName.GUESTY:
+        return {"availability": guarded}
+    return {"idempotency": "honour" if guarded else "ignore", "availability": False}
 
 
 async def _thawed(playing: Stage, cast: tuple[Plot, ...]) -> History:

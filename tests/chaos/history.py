@@ -26,6 +26,7 @@ class Booking:
     """A booking of the site.
 
     Args:
+        wish: What the guest wishes by now; None: nothing.
         states: Every committed one, oldest first; never empty.
         sync_status, reservation_id: Its columns of ours.
     """
@@ -33,6 +34,7 @@ class Booking:
     id: UUID
     reference: str
     states: Sequence[State]
+    wish: str | None = None
     sync_status: str | None = None
     reservation_id: str | None = None
 
@@ -49,7 +51,10 @@ class Booking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One line of the simulator's effect log; ``status`` is the PMS's word."""
+    """One line of the simulator's effect log; ``status`` is the PMS's word.
+
+    ``repriced``: the PMS has put a price of its own in place of the fare.
+    """
 
     n: int
     at: datetime
@@ -61,6 +66,54 @@ class Effect:
     check_out: date
     fare: Decimal
     fault: str | None = None
+    repriced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A reservation as the PMS holds it in the end; ``guests`` is their number."""
+
+    reservation_id: str
+    reference: str
+    status: str
+    guests: int
+    notes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChange:
+    """A token that was put on record, and the one before it.
+
+    Args:
+        since: When it was requested.
+        before_since, before_until: Life of the one before; None: there was none.
+        before_refused: Whether the PMS had refused that one.
+    """
+
+    serial: int
+    since: datetime
+    before_since: datetime | None = None
+    before_until: datetime | None = None
+    before_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What was asked for tokens.
+
+    Args:
+        changes: In order.
+        revoked: When tokens were ended from outside.
+        charged: Requests that were put on record before they were sent.
+        arrived: Requests that reached the PMS.
+        limited: Of these, those over the day's quota.
+    """
+
+    changes: Sequence[TokenChange]
+    revoked: Sequence[datetime]
+    charged: int
+    arrived: int
+    limited: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +196,8 @@ class History:
         exits: What each process answered to SIGTERM when all was over; None: it did not end.
         drained_in: From the end of the faults until nothing was owed; None: not within ``bound``.
         owed: Keys of what was still owed then.
+        held: What the PMS held when all was over; None: it was not asked.
+        tokens: None: the PMS gives none.
     """
 
     bookings: Sequence[Booking]
@@ -160,3 +215,5 @@ class History:
     drained_in: timedelta | None
     bound: timedelta
     owed: Sequence[str] = ()
+    held: Sequence[Held] | None = None
+    tokens: Tokens | None = None

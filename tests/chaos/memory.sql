@@ -52,3 +52,22 @@ begin
 end $$;
 create trigger chaos_circuit after update on outbox.destination for each row
   when (old.circuit is distinct from new.circuit) execute function chaos.remember_circuit();
+
+create table chaos.token (
+  n bigint generated always as identity primary key, serial bigint not null, since timestamptz not null, until timestamptz not null,
+  before_since timestamptz, before_until timestamptz, before_refused boolean not null);
+create table chaos.token_charge (
+  n bigint generated always as identity primary key, at timestamptz not null default clock_timestamp());
+create function chaos.remember_token() returns trigger language plpgsql as $$
+begin
+  if new.token_serial <> old.token_serial then
+    insert into chaos.token (serial, since, until, before_since, before_until, before_refused)
+    values (new.token_serial, new.token_since, new.token_expires_at, old.token_since, old.token_expires_at,
+            old.token_refused_at is not null);
+  end if;
+  if new.auth_code = 'unfinished' and new.auth_requests is distinct from old.auth_requests then
+    insert into chaos.token_charge default values;
+  end if;
+  return null;
+end $$;
+create trigger chaos_token after update on outbox.destination for each row execute function chaos.remember_token();

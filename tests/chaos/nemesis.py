@@ -14,6 +14,8 @@ import httpx
 
 from outbox_worker.database import connection
 from outbox_worker.errors import DatabaseError
+from outbox_worker.pms.port import PmsName
+from tests.chaos import rules_guesty
 from tests.chaos.database import Database
 from tests.chaos.fleet import Member
 from tests.chaos.proxy import Proxy, Weather
@@ -22,6 +24,7 @@ from tests.chaos.statements import rows
 from tests.support_mail import MailApi, Posted, answer, broken
 
 _CONTROL_S = 3.0
+_STATE_S = 20.0
 _AGAIN_S = 0.05
 _WEATHER: Mapping[Kind, Weather] = {
     Kind.DATABASE_SLOW: Weather.SLOW,
@@ -51,6 +54,7 @@ class Nemesis:
         database_side: Between the workers and Postgres.
         receiver_side: Between the receiver and Postgres.
         pms_side: Between the workers and the PMS.
+        pms_name: What the simulator stands in for.
         control: Of the simulator, without a proxy.
         struck: What was done so far.
         refused_mails: Mails that were not taken.
@@ -60,6 +64,7 @@ class Nemesis:
     workers: Sequence[Member]
     receiver: Member
     pms: Member
+    pms_name: PmsName
     database_side: Proxy
     receiver_side: Proxy
     pms_side: Proxy
@@ -84,6 +89,11 @@ class Nemesis:
             proxy.clear()
         self.mail.script.clear()
         await self._until_told("DELETE", "faults")
+        if self.pms_name is PmsName.GUESTY:
+            lasting = {"token_seconds": rules_guesty.LONG_TOKEN_S, "rate_second": 0}
+            await self._until_told("PATCH", "switches", lasting)
+            while not await self._new_day():  # noqa: ASYNC110 - Postgres has no event for it
+                await asyncio.sleep(_AGAIN_S)
 
     async def pms_ready(self) -> None:
         """Wait until the simulator answers."""
@@ -93,12 +103,30 @@ class Nemesis:
         """Set the PMS up; from now on every fault strikes it now and then."""
         self._switches = switches
         await self._until_told("PATCH", "switches", switches)
-        await self._until_told("PUT", "faults", list(rules(Kind.MIXED)))
+        await self._until_told("PUT", "faults", self._rules(Kind.MIXED))
 
     async def refuse_once(self, reference: str) -> None:
         """Let the PMS refuse one booking once."""
         rule = {"fault": "reject", "operation": "create", "reference": reference}
+        if self.pms_name is PmsName.GUESTY:
+            place = int(reference.rpartition("-")[2]) % len(rules_guesty.REFUSALS)
+            rule |= rules_guesty.REFUSALS[place]
         await self._tell("POST", "faults/once", rule)
+
+    async def held(self) -> list[Mapping[str, Any]]:
+        """All reservations that the PMS holds now."""
+        answer = await self.control.get("/_simulator/state", timeout=_STATE_S)
+        reservations: list[Mapping[str, Any]] = answer.json()["reservations"]
+        return reservations
+
+    async def token_requests(self) -> Mapping[str, int]:
+        """What the PMS has counted of requests for tokens; only Guesty counts."""
+        answer = await self.control.get("/_simulator/tokens", timeout=_CONTROL_S)
+        counted: Mapping[str, int] = answer.json()
+        return counted
+
+    def _rules(self, kind: Kind) -> list[Mapping[str, Any]]:
+        return list(rules(kind, self.pms_name))
 
     async def _track(self, track: Sequence[Fault], began: float) -> None:
         for fault in track:
@@ -106,7 +134,7 @@ class Nemesis:
             await self._perform(fault)
 
     async def _perform(self, fault: Fault) -> None:
-        detail: object = ""
+        detail: object | None = ""
         match fault.kind:
             case Kind.KILL_WORKER:
                 detail = self._picked(fault).name
@@ -124,15 +152,15 @@ class Nemesis:
                 await self.database.crash()
                 await asyncio.sleep(fault.lasts)
                 await self.database.start()
-            case Kind.KILL_PMS | Kind.LOSE_KEYS:
-                await self._lose_memory(fault)
-            case Kind.MAIL_BREAKS:
-                self.mail.script.append(broken)
-            case Kind.MAIL_REFUSED:
-                self.mail.script.append(self._refuse_mail)
+            case Kind.KILL_PMS | Kind.LOSE_KEYS | Kind.NARROW | Kind.REVOKE | Kind.NO_TOKEN:
+                detail = await self._unsettle(fault)
+            case Kind.MAIL_BREAKS | Kind.MAIL_REFUSED:
+                refused = fault.kind is Kind.MAIL_REFUSED
+                self.mail.script.append(self._refuse_mail if refused else broken)
             case _:
                 await self._network_or_mood(fault)
-        self.struck.append(Struck(at=time.time(), kind=fault.kind, detail=str(detail)))
+        if detail is not None:
+            self.struck.append(Struck(at=time.time(), kind=fault.kind, detail=str(detail)))
 
     async def _network_or_mood(self, fault: Fault) -> None:
         proxy = self._side(fault.kind)
@@ -144,9 +172,41 @@ class Nemesis:
             await asyncio.sleep(fault.lasts)
             proxy.clear()
         else:
-            await self._tell("PUT", "faults", list(rules(fault.kind)))
+            await self._tell("PUT", "faults", self._rules(fault.kind))
             await asyncio.sleep(fault.lasts)
-            await self._tell("PUT", "faults", list(rules(Kind.MIXED)))
+            await self._tell("PUT", "faults", self._rules(Kind.MIXED))
+
+    async def _end_token(self, fault: Fault) -> str | None:
+        """End the token, the day before it having passed; None: there was none that could end.
+
+        One that is refused when it is new would be taken for one without a permission.
+        """
+        if not await self._new_day():
+            return None
+        with contextlib.suppress(DatabaseError):
+            async with connection(self.database.url, application_name="chaos nemesis") as conn:
+                if not await rows(conn, "token_that_may_end", young=rules_guesty.YOUNG):
+                    return None
+            rule: Mapping[str, Any] = {"operation": "token"}
+            if fault.kind is Kind.NO_TOKEN:
+                rule = {**rule, **rules_guesty.NO_TOKEN[fault.pick % len(rules_guesty.NO_TOKEN)]}
+                if not await self._tell("POST", "faults/once", rule):
+                    return None
+            if await self._tell("DELETE", "tokens"):
+                return str(rule.get("fault", ""))
+        return None
+
+    async def _new_day(self) -> bool:
+        """Let a day pass for tokens, first where requests are counted, then where they are made.
+
+        Returns:
+            Whether it has for both.
+        """
+        if await self._tell("POST", "tokens/quota", {}):
+            with contextlib.suppress(DatabaseError):
+                async with connection(self.database.url, application_name="chaos nemesis") as conn:
+                    return bool(await rows(conn, "new_day"))
+        return False
 
     def _side(self, kind: Kind) -> Proxy | None:
         """The proxy that a fault of the network strikes; None: it is none of the network."""
@@ -163,14 +223,23 @@ class Nemesis:
             case _:
                 return None
 
-    async def _lose_memory(self, fault: Fault) -> None:
-        if fault.kind is Kind.LOSE_KEYS:
-            await self._tell("DELETE", "keys")
-            return
-        self.pms.kill()
-        await asyncio.sleep(fault.lasts)
-        # a restart forgets everything but what it holds
-        await self.set_up(self._switches)
+    async def _unsettle(self, fault: Fault) -> str | None:
+        """Take something from the PMS that it has; None: there was nothing to take."""
+        match fault.kind:
+            case Kind.REVOKE | Kind.NO_TOKEN:
+                return await self._end_token(fault)
+            case Kind.LOSE_KEYS:
+                await self._tell("DELETE", "keys")
+            case Kind.NARROW:
+                await self._tell("PATCH", "switches", {"rate_second": rules_guesty.NARROW})
+                await asyncio.sleep(fault.lasts)
+                await self._until_told("PATCH", "switches", {"rate_second": 0})
+            case _:
+                self.pms.kill()
+                await asyncio.sleep(fault.lasts)
+                # a restart forgets everything but what it holds
+                await self.set_up(self._switches)
+        return ""
 
     async def _terminate(self, pick: int) -> str:
         with contextlib.suppress(DatabaseError):

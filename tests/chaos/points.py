@@ -32,12 +32,16 @@ class Point(StrEnum):
     SETTLE_AFTER_COMMIT = "after settle's COMMIT, before anything else"
     BEFORE_MAIL = "before a mail is handed in"
     AFTER_MAIL = "after a mail was accepted, before that is recorded"
+    BEFORE_TOKEN = "before a request for a token that is on record"
+    AFTER_TOKEN = "after a token was granted, before it is stored"
     RECEIVE_BEFORE_COMMIT = "receiver, before COMMIT"
     RECEIVE_AFTER_COMMIT = "receiver, after COMMIT, before the answer"
 
 
 OF_THE_RECEIVER = (Point.RECEIVE_BEFORE_COMMIT, Point.RECEIVE_AFTER_COMMIT)
-OF_A_WORKER = tuple(point for point in Point if point not in OF_THE_RECEIVER)
+#: Only where the PMS gives tokens.
+OF_TOKENS = (Point.BEFORE_TOKEN, Point.AFTER_TOKEN)
+OF_A_WORKER = tuple(point for point in Point if point not in {*OF_THE_RECEIVER, *OF_TOKENS})
 #: After these the answer to COMMIT can get lost although the process lives on.
 AFTER_COMMIT = (Point.SETTLE_AFTER_COMMIT, Point.RECEIVE_AFTER_COMMIT)
 

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outbox_worker.database import connection
-from tests.chaos import evidence, trace
+from outbox_worker.pms.port import PmsName
+from tests.chaos import evidence, rules_guesty, trace
 from tests.chaos.calm import BOUND, Calm, come_to_rest
 from tests.chaos.checker import Violation, check
+from tests.chaos.checker_end import check_end
 from tests.chaos.history import Ack, History
 from tests.chaos.life import Life
 from tests.chaos.points import sprung
 from tests.chaos.scenario import Plot, dice, plots
-from tests.chaos.schedule import LONG_STOP_S, LONGEST_STOP_S, tracks, traps
+from tests.chaos.schedule import ENDS_TOKENS, LONG_STOP_S, LONGEST_STOP_S, STALE_S, tracks, traps
 from tests.chaos.stage import Casting, Stage, stage
 from tests.chaos.stripe import Stripe
 from tests.chaos.tally import Tally, from_database, from_files
@@ -51,10 +53,12 @@ class Verdict:
     folder: Path | None
 
 
-def settings_of(seed: int) -> tuple[Mapping[str, str], Mapping[str, object]]:
+def settings_of(seed: int, pms: PmsName) -> tuple[Mapping[str, str], Mapping[str, object]]:
     """How the engine and the PMS are set up: by turns, so that a run has seen every combination."""
     # an open circuit keeps everything quiet, so few seeds have one that opens
     engine = {"PMS_CIRCUIT_FAILURES": "5" if seed % 5 == 0 else "1000"}
+    if pms is PmsName.GUESTY:
+        return engine, rules_guesty.switches(seed, lag_s=STALE_S)
     simulator: dict[str, object] = {
         # with it, the calendar refuses a double; without it, a double stands
         "availability": seed % 4 == 0,
@@ -63,11 +67,12 @@ def settings_of(seed: int) -> tuple[Mapping[str, str], Mapping[str, object]]:
     return engine, simulator
 
 
-async def run(seed: int, *, bookings: int, seconds: float) -> Verdict:
+async def run(seed: int, pms: PmsName, *, bookings: int, seconds: float) -> Verdict:
     """Play one seed to its end.
 
     Args:
         seed: Of everything that chance decides.
+        pms: What the simulator stands in for.
         bookings: How many.
         seconds: How long bookings begin and faults strike.
 
@@ -77,7 +82,7 @@ async def run(seed: int, *, bookings: int, seconds: float) -> Verdict:
     folder = Path(tempfile.mkdtemp(prefix=f"booking-outbox-chaos-{seed}-"))
     keep = False
     try:
-        verdict = await _run(seed, folder, bookings=bookings, seconds=seconds)
+        verdict = await _run(seed, pms, folder, bookings=bookings, seconds=seconds)
         keep = bool(verdict.violations)
     finally:
         if not keep:
@@ -85,21 +90,22 @@ async def run(seed: int, *, bookings: int, seconds: float) -> Verdict:
     return verdict
 
 
-async def _run(seed: int, folder: Path, *, bookings: int, seconds: float) -> Verdict:
+async def _run(seed: int, pms: PmsName, folder: Path, *, bookings: int, seconds: float) -> Verdict:
     began = time.monotonic()
-    engine, switches = settings_of(seed)
+    engine, switches = settings_of(seed, pms)
     cast = plots(seed, bookings, seconds=seconds * 0.9)
-    async with _lag() as lag, stage(_casting(seed, folder, engine)) as playing:
+    async with _lag() as lag, stage(_casting(seed, pms, folder, engine)) as playing:
         await playing.nemesis.set_up(switches)
         stripe = Stripe(
             port=playing.receiver_port, calm=asyncio.Event(), chance=dice(seed, "stripe")
         )
         calm = await _play(playing, stripe, cast, seed, seconds)
         history = await history_of(playing, calm, acks=stripe.acks)
-        violations = check(history)
+        violations = (*check(history), *check_end(history))
         traces = await _traces(playing, violations)
         tally = await _tally(playing, stripe, history)
         tally.paths["rows repeated by an operator"] += calm.repeated
+        tally.paths["destinations opened again by an operator"] += calm.resumed
     return Verdict(
         seed=seed,
         bookings=bookings,
@@ -113,14 +119,15 @@ async def _run(seed: int, folder: Path, *, bookings: int, seconds: float) -> Ver
     )
 
 
-def _casting(seed: int, folder: Path, engine: Mapping[str, str]) -> Casting:
-    deck = traps(seed, "workers")
+def _casting(seed: int, pms: PmsName, folder: Path, engine: Mapping[str, str]) -> Casting:
+    deck = traps(seed, "workers", pms)
     frozen = dice(seed, "frozen")
     return Casting(
+        pms=pms,
         seed=seed,
         folder=folder,
         workers=(deck,) * WORKERS,
-        receiver=traps(seed, "receiver"),
+        receiver=traps(seed, "receiver", pms),
         settings=engine,
         patience=lambda: frozen.uniform(*LONG_STOP_S),
         longest_stop=LONGEST_STOP_S,
@@ -143,7 +150,7 @@ async def _play(
         )
     )
     try:
-        await playing.nemesis.run(tracks(seed, seconds=seconds), began=began)
+        await playing.nemesis.run(tracks(seed, playing.pms_name, seconds=seconds), began=began)
         stripe.calm.set()
         return await come_to_rest(playing, lives)
     finally:
@@ -158,9 +165,15 @@ async def history_of(playing: Stage, calm: Calm, *, acks: Sequence[Ack]) -> Hist
     for member in (*playing.workers, playing.receiver):
         if member.process is not None:
             exits[member.name] = await member.stop()
+    held, requested = await playing.nemesis.held(), None
+    if playing.pms_name is PmsName.GUESTY:
+        requested = await playing.nemesis.token_requests()
     async with connection(playing.database.url, application_name="chaos look") as conn:
         return await evidence.history(
             conn,
+            held=held,
+            requested=requested,
+            revoked=[one.at for one in playing.nemesis.struck if one.kind in ENDS_TOKENS],
             effects=playing.effects,
             logs=[*playing.logs, playing.effects, playing.requests],
             acks=acks,
@@ -195,6 +208,7 @@ async def _traces(playing: Stage, violations: tuple[Violation, ...]) -> tuple[st
 async def _tally(playing: Stage, stripe: Stripe, history: History) -> Tally:
     async with connection(playing.database.url, application_name="chaos look") as conn:
         tally = await from_database(conn)
+    tally.paths["tokens"] += 0 if history.tokens is None else len(history.tokens.changes)
     tally.add(from_files(playing.requests, playing.logs, sprung(playing.journal), history))
     for fault in playing.nemesis.struck:
         tally.faults[fault.kind.value] += 1

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from tests.chaos.points import AFTER_COMMIT, OF_A_WORKER, OF_THE_RECEIVER, Action, Point, Trap
+from outbox_worker.pms.port import PmsName
+from tests.chaos import rules_guesty
+from tests.chaos.points import (
+    AFTER_COMMIT,
+    OF_A_WORKER,
+    OF_THE_RECEIVER,
+    OF_TOKENS,
+    Action,
+    Point,
+    Trap,
+)
 from tests.chaos.scenario import dice
 
 Rules: TypeAlias = Sequence[Mapping[str, Any]]
@@ -73,6 +83,10 @@ class Kind(StrEnum):
     HANGS = "PMS hangs after the effect"
     FAILS_AFTER = "PMS answers 5xx after the effect"
     LIMITED = "PMS answers 429"
+    NARROW = "PMS with a narrow window of calls"
+    MISLEADING = "PMS with misleading bodies"
+    REVOKE = "token revoked"
+    NO_TOKEN = "token revoked, and the next request for one fails"
     WELL = "PMS well, look-ups stale"
     MAIL_BREAKS = "mail taken and not acknowledged"
     MAIL_REFUSED = "mail API answers 503"
@@ -109,6 +123,23 @@ _TRACKS: Mapping[str, tuple[Kind, ...]] = {
     "mail": (Kind.MAIL_BREAKS, Kind.MAIL_REFUSED),
 }  # fmt: skip
 
+#: In place of, and beside, those of a PMS that has keys and no tokens.
+_OF_GUESTY: Mapping[str, tuple[Kind, ...]] = {
+    "pms": (
+        Kind.MIXED, Kind.MISLEADING, Kind.HANGS, Kind.MIXED, Kind.OUTAGE, Kind.MISLEADING,
+        Kind.FAILS_AFTER, Kind.KILL_PMS, Kind.MIXED, Kind.LIMITED, Kind.WELL, Kind.NARROW,
+    ),
+    "tokens": (Kind.REVOKE, Kind.NO_TOKEN),
+}  # fmt: skip
+#: What never strikes a PMS.
+FOREIGN: Mapping[PmsName, frozenset[Kind]] = {
+    PmsName.GUESTLY: frozenset({Kind.NARROW, Kind.MISLEADING, Kind.REVOKE, Kind.NO_TOKEN}),
+    PmsName.GUESTY: frozenset({Kind.LOSE_KEYS}),
+}
+
+#: After these the token is not good any more.
+ENDS_TOKENS = frozenset({Kind.REVOKE, Kind.NO_TOKEN})
+
 _LASTS: Mapping[Kind, tuple[float, float]] = {
     Kind.STOP_WORKER: LONG_STOP_S,
     Kind.PAUSE_WORKER: SHORT_STOP_S,
@@ -127,6 +158,8 @@ _LASTS: Mapping[Kind, tuple[float, float]] = {
     Kind.HANGS: (1.0, 2.0),
     Kind.FAILS_AFTER: (0.8, 1.6),
     Kind.LIMITED: (0.5, 1.0),
+    Kind.NARROW: (1.0, 2.0),
+    Kind.MISLEADING: (2.0, 4.0),
     Kind.WELL: (1.0, 2.0),
 }
 _PAUSE: Mapping[str, tuple[float, float]] = {
@@ -135,21 +168,23 @@ _PAUSE: Mapping[str, tuple[float, float]] = {
     "pms": (0.2, 1.0),
     # mails are few, and each fault doubles the wait of one
     "mail": (2.0, 5.0),
+    "tokens": (3.0, 5.0),
 }
 
 
-def tracks(seed: int, *, seconds: float) -> tuple[tuple[Fault, ...], ...]:
+def tracks(seed: int, pms: PmsName, *, seconds: float) -> tuple[tuple[Fault, ...], ...]:
     """The faults of one seed; those of one track follow each other."""
-    return tuple(tuple(_track(seed, name, seconds)) for name in _TRACKS)
+    decks = {**_TRACKS, **(_OF_GUESTY if pms is PmsName.GUESTY else {})}
+    return tuple(tuple(_track(seed, name, kinds, seconds)) for name, kinds in decks.items())
 
 
-def _track(seed: int, name: str, seconds: float) -> Iterator[Fault]:
+def _track(seed: int, name: str, kinds: Sequence[Kind], seconds: float) -> Iterator[Fault]:
     chance = dice(seed, "track", name)
-    now = chance.uniform(0.2, 0.8)
+    now = chance.uniform(*_PAUSE[name]) if name == "tokens" else chance.uniform(0.2, 0.8)
     deck: list[Kind] = []
     while now < seconds:
         if not deck:
-            deck = list(_TRACKS[name])
+            deck = list(kinds)
             chance.shuffle(deck)
             # however short a run is, it has these
             deck.sort(key=lambda kind: kind in ALWAYS)
@@ -160,10 +195,11 @@ def _track(seed: int, name: str, seconds: float) -> Iterator[Fault]:
         now += chance.uniform(*_PAUSE[name]) + (0.0 if name == "processes" else lasts)
 
 
-def traps(seed: int, who: str) -> Iterator[tuple[Trap, ...]]:
+def traps(seed: int, who: str, pms: PmsName) -> Iterator[tuple[Trap, ...]]:
     """The traps of each start of the workers, or of the receiver, without end."""
     chance = dice(seed, "traps", who)
     points = OF_THE_RECEIVER if who == "receiver" else OF_A_WORKER
+    tokens = who != "receiver" and pms is PmsName.GUESTY
     kills = [(point, Action.KILL) for point in points]
     stops = [(point, Action.STOP) for point in points if who != "receiver"]
     losses = [(point, Action.LOSE) for point in points if point in AFTER_COMMIT]
@@ -171,27 +207,33 @@ def traps(seed: int, who: str) -> Iterator[tuple[Trap, ...]]:
     while True:
         if len(deck) < 2:
             deck = [*kills, *chance.sample(stops, len(stops) // 2), *losses, *losses]
+            if tokens:
+                # one: after two lost requests in a row everybody waits for a minute
+                deck.append((chance.choice(OF_TOKENS), Action.KILL))
             chance.shuffle(deck)
         chosen = [deck.pop() for _ in range(chance.choice((1, 2)))]
-        # mails are rare: theirs would never spring if it had to wait
+        # mails and tokens are rare: theirs would never spring if it had to wait
         yield tuple(
             Trap(
                 point=point,
                 action=action,
                 passes=1
-                if point in {Point.BEFORE_MAIL, Point.AFTER_MAIL}
+                if point in {Point.BEFORE_MAIL, Point.AFTER_MAIL, *OF_TOKENS}
                 else chance.randrange(1, 9),
             )
             for point, action in chosen
         )
 
 
-def rules(kind: Kind) -> Rules:
+def rules(kind: Kind, pms: PmsName) -> Rules:
     """The simulator's standing rules of a mood of the PMS; none: it is no mood."""
     stale = {"fault": "stale", "seconds": STALE_S, "probability": 0.5}
     match kind:
         case Kind.MIXED:
-            return (*_MIXED, stale)
+            more = rules_guesty.MIXED if pms is PmsName.GUESTY else ()
+            return (*_MIXED, *more, stale)
+        case Kind.MISLEADING:
+            return (*rules_guesty.MISLEADING, stale)
         case Kind.OUTAGE:
             return ({"fault": "error", "status": 503},)
         case Kind.HANGS:
@@ -210,7 +252,7 @@ def rules(kind: Kind) -> Rules:
             )  # fmt: skip
         case Kind.LIMITED:
             return ({"fault": "rate_limit", "retry_after": 1, "probability": 0.7},)
-        case Kind.WELL:
+        case Kind.WELL | Kind.NARROW:
             return (stale,)
         case _:
             return ()

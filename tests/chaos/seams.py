@@ -31,14 +31,18 @@ def of_worker(fuse: Fuse) -> None:
     from outbox_worker.alerts.email import EmailApiChannel
     from outbox_worker.outbox import store
     from outbox_worker.pms.guestly import Guestly
+    from outbox_worker.pms.guesty import Guesty
+    from outbox_worker.pms.guesty_token_endpoint import Endpoint
     from outbox_worker.worker import settle, supervisor
 
     del supervisor  # imported for everything that it imports: only what is loaded can be wrapped
     for name in ("claim", "claim_one"):
         _replace("outbox_worker.outbox", getattr(store, name), _after_claim(fuse))
-    _wrap(Guestly, "find", fuse, before=Point.BEFORE_LOOK_UP, after=Point.AFTER_LOOK_UP)
-    for name in ("create", "update", "cancel"):
-        _wrap(Guestly, name, fuse, before=Point.BEFORE_FIRST_BYTE, after=Point.AFTER_ANSWER)
+    for adapter in (Guestly, Guesty):
+        _wrap(adapter, "find", fuse, before=Point.BEFORE_LOOK_UP, after=Point.AFTER_LOOK_UP)
+        for name in ("create", "update", "cancel"):
+            _wrap(adapter, name, fuse, before=Point.BEFORE_FIRST_BYTE, after=Point.AFTER_ANSWER)
+    _wrap(Endpoint, "request", fuse, before=Point.BEFORE_TOKEN, after=Point.AFTER_TOKEN)
     _wrap(EmailApiChannel, "send", fuse, before=Point.BEFORE_MAIL, after=Point.AFTER_MAIL)
     commit = (Point.SETTLE_BEFORE_COMMIT, Point.SETTLE_AFTER_COMMIT)
     _replace(

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from outbox_worker.database import Connection, connect, translated
 from outbox_worker.errors import DatabaseError
+from outbox_worker.pms.port import PmsName
 from tests.chaos.scenario import Edit, Plot, slug_of
 from tests.chaos.statements import memory, rows, statement
 from tests.support_simulator import LISTINGS
@@ -23,10 +24,12 @@ class Site:
 
     Args:
         url: Of the database.
+        pms: Whose listings its properties are.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, pms: PmsName) -> None:
         self._url = url
+        self._pms = pms
         self._turns = asyncio.Semaphore(_MOST_CONNECTIONS)
         self._idle: list[Connection] = []
         self._unpaid: dict[UUID, asyncio.Event] = {}
@@ -38,7 +41,11 @@ class Site:
         async with self._connection() as conn:
             await conn.execute(memory())
             for listing_id in LISTINGS:
-                values = {"slug": slug_of(listing_id), "listing_id": listing_id}
+                values = {
+                    "pms": self._pms.value,
+                    "slug": slug_of(listing_id),
+                    "listing_id": listing_id,
+                }
                 await conn.execute(statement("insert_property"), values)
                 await conn.execute(statement("insert_listing"), values)
 

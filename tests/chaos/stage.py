@@ -15,11 +15,13 @@ import httpx
 
 from outbox_worker import migrate
 from outbox_worker.demo.process import free_port
+from outbox_worker.pms.port import PmsName
 from tests.chaos.database import Database, database
 from tests.chaos.fleet import RECEIVER, SIMULATOR, WORKER, Member
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.points import Trap
 from tests.chaos.proxy import proxy
+from tests.chaos.rules_guesty import CLIENT_ID, CLIENT_SECRET
 from tests.chaos.schedule import SETTINGS
 from tests.chaos.site import Site
 from tests.support_mail import MailApi, Posted, mail_api
@@ -37,9 +39,11 @@ class Stage:
     """What a run plays on.
 
     Args:
+        pms_name: What the simulator stands in for.
         settings: Of the workers and of an operator's commands.
     """
 
+    pms_name: PmsName
     folder: Path
     database: Database
     workers: tuple[Member, ...]
@@ -92,6 +96,7 @@ class Casting:
     """Who plays, and what each is told.
 
     Args:
+        pms: What the simulator stands in for.
         seed: Of everything that chance decides.
         folder: For logs and files.
         workers: One for each worker: the traps of its starts. Workers may share one.
@@ -101,6 +106,7 @@ class Casting:
         longest_stop: See `Member`.
     """
 
+    pms: PmsName
     seed: int
     folder: Path
     workers: tuple[Traps, ...]
@@ -108,6 +114,10 @@ class Casting:
     settings: Mapping[str, str]
     patience: Callable[[], float]
     longest_stop: float
+
+    def working(self, mail_url: str, *, pms_port: int) -> dict[str, str]:
+        """What is the workers' own of their settings."""
+        return {**_worker_settings(mail_url), **_access(self.pms, pms_port), **self.settings}
 
     def member(
         self, name: str, command: tuple[str, ...], settings: Mapping[str, str], deck: Traps
@@ -130,7 +140,7 @@ async def stage(casting: Casting) -> AsyncIterator[Stage]:
     async with contextlib.AsyncExitStack() as opened:
         server = opened.enter_context(database())
         await asyncio.to_thread(migrate.apply, server.url)
-        site = Site(server.url)
+        site = Site(server.url, pms=casting.pms)
         opened.push_async_callback(site.close)
         await site.build()
         mail = await opened.enter_async_context(mail_api())
@@ -138,11 +148,9 @@ async def stage(casting: Casting) -> AsyncIterator[Stage]:
         database_side = await opened.enter_async_context(proxy("database", server.port))
         receiver_side = await opened.enter_async_context(proxy("receiver", server.port))
         pms_side = await opened.enter_async_context(proxy("pms", pms_port))
-        settings = {
-            **_common(server.through(database_side.port)),
-            **_worker_settings(pms_side.port, mail.url),
-            **casting.settings,
-        }
+        settings = _common(server.through(database_side.port)) | casting.working(
+            mail.url, pms_port=pms_side.port
+        )
         workers = tuple(
             casting.member(f"worker{number}", WORKER, settings, deck)
             for number, deck in enumerate(casting.workers, start=1)
@@ -163,6 +171,7 @@ async def stage(casting: Casting) -> AsyncIterator[Stage]:
             workers=workers,
             receiver=receiver,
             pms=pms,
+            pms_name=casting.pms,
             database_side=database_side,
             receiver_side=receiver_side,
             pms_side=pms_side,
@@ -174,6 +183,7 @@ async def stage(casting: Casting) -> AsyncIterator[Stage]:
         pms.start()
         await nemesis.pms_ready()
         yield Stage(
+            pms_name=casting.pms,
             folder=casting.folder,
             database=server,
             workers=workers,
@@ -191,13 +201,23 @@ def _common(database_url: str) -> dict[str, str]:
     return {"DATABASE_URL": database_url, "LOG_FORMAT": "json", "OUTBOX_ACTOR": "chaos"}
 
 
-def _worker_settings(pms_port: int, mail_url: str) -> dict[str, str]:
+def _access(pms: PmsName, port: int) -> dict[str, str]:
+    url = f"http://127.0.0.1:{port}"
+    if pms is PmsName.GUESTLY:
+        return {"GUESTLY_API_URL": url, "GUESTLY_API_KEY": API_KEY}
+    return {
+        "PMS": pms.value,
+        "GUESTY_API_URL": url,
+        "GUESTY_CLIENT_ID": CLIENT_ID,
+        "GUESTY_CLIENT_SECRET": CLIENT_SECRET,
+    }
+
+
+def _worker_settings(mail_url: str) -> dict[str, str]:
     return {
         **SETTINGS,
         "GUESTLY_SYNC_ENABLED": "true",
         "GUESTLY_TEST_MODE": "false",
-        "GUESTLY_API_URL": f"http://127.0.0.1:{pms_port}",
-        "GUESTLY_API_KEY": API_KEY,
         "ADMIN_ALERT_EMAIL": "admin@example.com",
         "EMAIL_FROM": "outbox@example.com",
         "EMAIL_API_ENDPOINT": mail_url,
@@ -209,7 +229,11 @@ def _worker_settings(pms_port: int, mail_url: str) -> dict[str, str]:
 def _simulated(casting: Casting, port: int) -> tuple[str, ...]:
     listings = casting.folder / "listings.json"
     listings.write_text(json.dumps(dict(LISTINGS)), encoding="utf-8")
+    who: tuple[str, ...] = ("--api-key", API_KEY)
+    if casting.pms is PmsName.GUESTY:
+        who = ("--pms", casting.pms.value, "--client-id", CLIENT_ID)
+        who += ("--client-secret", CLIENT_SECRET, "--rate", "0", "0", "0")
     return (
         "--port", str(port), "--state", str(casting.folder / "simulator"),
-        "--listings", str(listings), "--api-key", API_KEY, "--seed", str(casting.seed),
+        "--listings", str(listings), *who, "--seed", str(casting.seed),
     )  # fmt: skip

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from outbox_worker.database import Connection
+from outbox_worker.pms.port import PmsName
 from tests.chaos.evidence import lines
 from tests.chaos.history import History
-from tests.chaos.points import AFTER_COMMIT, Action, Point, Sprung
-from tests.chaos.schedule import Kind
+from tests.chaos.points import AFTER_COMMIT, OF_TOKENS, Action, Point, Sprung
+from tests.chaos.schedule import FOREIGN, Kind
 from tests.chaos.statements import rows
 
 #: Log lines that tell of a path that leaves no row.
@@ -30,6 +31,10 @@ _LOGGED: Mapping[tuple[str, str], str] = {
     ("event", "handler.crashed"): "handlers that crashed",
     ("event", "webhook.crashed"): "events that crashed the receiver",
     ("event", "event.failed"): "events that could not be applied",
+    ("event", "token.renewed"): "tokens granted",
+    ("event", "token.failed"): "requests for a token that failed",
+    ("error_code", "token_expired"): "calls with a token that had ended",
+    ("error_code", "parts_left"): "reservations written in parts",
     ("error_code", "quiet_period"): "waits for the quiet period",
     ("error_code", "lease_too_short"): "calls not begun, too late in the lease",
     ("error_code", "not_read"): "claims given back unread",
@@ -100,7 +105,7 @@ def from_files(
             tally.faults[f"PMS: {request['fault']}, {when} the effect"] += 1
         if request["repeated"]:
             tally.paths["writes answered by their idempotency key"] += 1
-        if request["code"] == "LISTING_NOT_AVAILABLE":
+        if request["code"] in {"LISTING_NOT_AVAILABLE", "LISTING_IS_NOT_AVAILABLE"}:
             tally.paths["creates refused: dates taken"] += 1
     for log in logs:
         tally.paths.update(_logged(log))
@@ -153,8 +158,8 @@ COMMON = (
     "bookings cancelled",
     "mails",
 )
-#: What a whole run has to reach.
-ALL = (
+#: What a whole run has to reach, but what the other PMS alone has.
+_ALL = (
     *COMMON,
     *(kind.value for kind in Kind),
     *(name_of(point, Action.KILL) for point in Point),
@@ -195,6 +200,26 @@ ALL = (
     "receivers killed",
     "workers killed",
 )
+_OF_GUESTY = (
+    "calls with a token that had ended",
+    "requests for a token that failed",
+    "reservations written in parts",
+    "creates refused: dates taken",
+)
+_ONLY: Mapping[PmsName, frozenset[str]] = {
+    PmsName.GUESTLY: frozenset({"writes answered by their idempotency key"}),
+    PmsName.GUESTY: frozenset({name_of(point, Action.KILL) for point in OF_TOKENS}),
+}
+
+
+def everything(pms: PmsName) -> tuple[str, ...]:
+    """What a whole run has to reach."""
+    foreign = {kind.value for kind in FOREIGN[pms]}
+    for other, names in _ONLY.items():
+        if other is not pms:
+            foreign |= names
+    known = tuple(name for name in _ALL if name not in foreign)
+    return (*known, *_OF_GUESTY) if pms is PmsName.GUESTY else known
 
 
 def summary(tally: Tally) -> dict[str, Any]:

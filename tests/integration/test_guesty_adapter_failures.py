@@ -256,3 +256,20 @@ async def test_a_create_is_never_sent_twice_whatever_comes() -> None:
         async with guesty(answering(answer)) as (pms, server):
             await create(pms)
             assert len(server.requests) == 1
+
+
+class Waiting(Tokens):
+    """A token that has to be requested first, which takes its time."""
+
+    async def token(self) -> Token | RateLimited | Unavailable | Misconfigured:
+        await asyncio.Event().wait()
+        raise AssertionError("never set")
+
+
+@pytest.mark.parametrize("call", WRITES)
+async def test_a_write_waits_for_no_token_as_it_was_allowed_to_leave_at_once(call: Call) -> None:
+    async with guesty(answering(reply(500)), tokens=Waiting()) as (pms, server):
+        result = await call(pms)
+        assert server.requests == []
+    assert isinstance(result, Unavailable)
+    assert (result.code, result.outage) == ("token_unavailable", False)

@@ -126,3 +126,30 @@ def test_from_any_record_a_few_writes_lead_to_the_end(shown: dict[Part, str], an
     fixed = [part for part in FIXED if held.get(part, TARGET[part]) != TARGET[part]]
     left = [part for part in fixed if not (repriced and part is Part.FARE)]
     assert step == (Fixed(parts=tuple(left)) if left else Complete())
+
+
+def test_what_a_read_shows_is_the_record_but_for_the_notes_and_what_no_write_touches() -> None:
+    shown = {part.value: TARGET[part] for part in (*REPRICING, Part.STATUS)}
+    seen = guesty_parts.seen(TARGET, shown)
+    assert seen == {part: digest for part, digest in TARGET.items() if part != Part.NOTES}
+
+
+@pytest.mark.parametrize("part", sorted(REPRICING))
+def test_a_change_that_has_landed_unseen_has_set_the_price_anew(part: Part) -> None:
+    shown = {each.value: TARGET[each] for each in (*REPRICING, Part.STATUS)}
+    assert Part.FARE.value not in guesty_parts.seen({**TARGET, part.value: "before"}, shown)
+
+
+def test_what_a_person_has_confirmed_stays_known_when_it_is_looked_at() -> None:
+    shown = {each.value: TARGET[each] for each in (*REPRICING, Part.STATUS)}
+    seen = guesty_parts.seen(guesty_parts.confirmed(TARGET), shown)
+    assert {part.value: TARGET[part] for part in FIXED}.items() <= seen.items()
+
+
+def test_a_read_that_lags_does_not_revive_what_we_have_cancelled() -> None:
+    canceled = guesty_parts.status(ReservationStatus.CANCELED.value)
+    held = {**TARGET, Part.STATUS.value: canceled}
+    shown = {each.value: TARGET[each] for each in (*REPRICING, Part.STATUS)}
+    seen = guesty_parts.seen(held, shown)
+    assert seen[Part.STATUS.value] == canceled
+    assert guesty_parts.next_step(seen, TARGET) == Write(part=Part.STATUS)
