@@ -32,14 +32,14 @@ grant delete on
   to outbox_app;
 grant usage, select on sequence outbox.fence_seq to outbox_app;
 grant execute on function
-  outbox.request(text, text, text, text, text), outbox.request_sync(uuid, text, text, text)
+  outbox.request(text, text, text, text, text), outbox.request_sync(uuid, text, text, text), outbox.cleaning_fees(uuid[])
   to outbox_app;
 
 -- The site's tables: what a reservation is made of, and the columns that payments and the synchronisation change.
 grant select (id, slug, name, is_active) on public.properties to outbox_app;
 grant select (
   id, booking_reference, property_id, guest_first_name, guest_last_name, guest_email, guest_phone, guest_country, guest_company,
-  check_in_date, check_out_date, adults, children, infants, total, cleaning_fee, special_requests, purpose_of_stay, has_pet, early_checkin,
+  check_in_date, check_out_date, adults, children, infants, total, special_requests, purpose_of_stay, has_pet, early_checkin,
   late_checkout, payment_status, stripe_payment_intent_id, stripe_charge_id, status, created_at, updated_at, confirmed_at,
   cancelled_at, guestly_reservation_id, guestly_sync_status, guestly_sync_error, guestly_synced_at, guestly_sync_attempts)
   on public.bookings to outbox_app;

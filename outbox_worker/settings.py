@@ -18,8 +18,7 @@ from typing import TypeVar
 
 from outbox_worker import settings_values as values
 from outbox_worker.errors import SettingsError
-from outbox_worker.settings_catalogue import SETTINGS
-from outbox_worker.settings_source import misspelt, text_of
+from outbox_worker.settings_source import default_of, misspelt, text_of
 from outbox_worker.settings_types import (
     Address,
     AlertSettings,
@@ -57,9 +56,6 @@ _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-
-#: Guesty works a change off after it has answered, and its search lags behind.
-_GUESTY_QUIET = timedelta(seconds=90)
 
 
 class _PmsWord(StrEnum):
@@ -125,7 +121,7 @@ class SettingsReader:
         client_id = self._optional("GUESTY_CLIENT_ID", values.key)
         client_secret = self._optional("GUESTY_CLIENT_SECRET", values.key)
         guestly_url = self._optional("GUESTLY_API_URL", values.base_address)
-        guesty_url = self._default("GUESTY_API_URL", values.base_address)
+        guesty_url = self._default("GUESTY_API_URL", values.unversioned_address)
         if enabled and not test_mode:
             for name in NEEDED_TO_CALL[pms]:
                 if not self._is_set(name):
@@ -135,8 +131,6 @@ class SettingsReader:
                         "set it, or turn test mode on"
                     )
         quiet = self._duration("PMS_QUIET_SECONDS", _SECOND, least=0, most=3600)
-        if pms is _PmsWord.GUESTY and not self._is_set("PMS_QUIET_SECONDS"):
-            quiet = _GUESTY_QUIET
         retry_base = self._duration("SYNC_RETRY_BASE_SECONDS", _SECOND, least=0.001, most=3600)
         retry_cap = self._duration("SYNC_RETRY_CAP_SECONDS", _SECOND, least=0.001, most=86400)
         if retry_cap < retry_base:
@@ -271,7 +265,7 @@ class SettingsReader:
 
     def _default(self, name: str, parse: Callable[[str], T]) -> T:
         value = self._optional(name, parse)
-        return parse(SETTINGS[name].default) if value is None else value
+        return parse(default_of(name, self._environ)) if value is None else value
 
     def _required(self, name: str, parse: Callable[[str], T], placeholder: T, *, why: str) -> T:
         if not self._is_set(name):

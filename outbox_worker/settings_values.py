@@ -135,6 +135,17 @@ def base_address(text: str) -> str:
     return text.rstrip("/")
 
 
+def unversioned_address(text: str) -> str:
+    """A base address whose version is added here, with each path."""
+    base = base_address(text)
+    if re.search(r"/v[0-9]+$", base):
+        raise ValueError(
+            "ends with a version: write the address without the version,"
+            " for example https://open-api.guesty.com"
+        )
+    return base
+
+
 def smtp_address(text: str) -> Secret:
     """``smtps://`` or ``smtp://`` address with a host; ``?starttls`` insists on encryption."""
     example = "smtps://user:password@mail.example.com:465"

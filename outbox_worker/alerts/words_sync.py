@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import assert_never
 
@@ -10,6 +10,7 @@ from outbox_worker.alerts import phrasing, shown
 from outbox_worker.alerts.alert import AlertKind, Incident, NamedDelivery, Stay
 from outbox_worker.alerts.phrasing import Step, Tone, Words
 from outbox_worker.alerts.words_access import ACCESS
+from outbox_worker.alerts.words_refused import BY_HAND, NIGHTS_TAKEN, REMEDIES
 from outbox_worker.outbox.delivery import State
 
 #: Commands in one mail; beyond it the list itself would be the trouble.
@@ -18,11 +19,6 @@ _COMMANDS = 10
 #: What to do about refusals that a correction of the booking alone does not mend.
 _REFUSED = {
     "listing_missing": "Tell which listing the property is in {pms}:",
-    "fare_fixed": "{pms} takes no new price for a reservation that it holds. Change it there by "
-    "hand, then confirm the reservation with `outbox link`, as `outbox show` says.",
-    "contact_fixed": "{pms} takes no other guest for a reservation that it holds. Change name, "
-    "e-mail or phone there by hand, then confirm the reservation with `outbox link`, as "
-    "`outbox show` says.",
     "booking_gone": "The booking was deleted on the site. Cancel it in {pms} if it is there.",
     "reservation_gone": "{pms} no longer has the reservation. Find out who removed it, and "
     "if the guest still comes, enter the stay there by hand.",
@@ -57,7 +53,11 @@ def trouble(incident: Incident) -> Words:
         extras=_soonest(fresh),
         happened=_happened(incident, fresh, pms),
         guest_sees=_guest_sees(fresh),
-        risk=_risk({_gap(delivery.stay) for delivery in fresh}, pms),
+        risk=_risk(
+            {_gap(delivery.stay) for delivery in fresh},
+            pms,
+            taken=incident.facts.get("code") in NIGHTS_TAKEN,
+        ),
         steps=_steps(incident, fresh, pms),
     )
 
@@ -231,9 +231,12 @@ def _guest_sees(fresh: Sequence[NamedDelivery]) -> str:
     return "Their booking as the site shows it. Nothing looks wrong to them."
 
 
-def _risk(gaps: set[_Gap], pms: str) -> str:
+def _risk(gaps: set[_Gap], pms: str, *, taken: bool = False) -> str:
+    """What may come of it; ``taken``: the PMS says that the nights are not free."""
     sentences = {
-        _Gap.MISSING: f"The nights are still on sale in other channels, and {pms} prepares nothing "
+        _Gap.MISSING: f"The guest counts on nights that {pms} does not give them."
+        if taken
+        else f"The nights are still on sale in other channels, and {pms} prepares nothing "
         "for the arrival.",
         _Gap.OUTDATED: f"{pms} and what it tells other channels and the guest are out of date.",
         _Gap.UNCANCELLED: f"The nights may stay blocked in {pms}, and the guest still hears of it.",
@@ -253,6 +256,8 @@ def _steps(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> tupl
     steps = [Step(text="See every attempt and its error:", commands=(look,))]
     if incident.kind is AlertKind.SYNC_REJECTED:
         steps += _correction(code, fresh, pms)
+        if code in BY_HAND:
+            return tuple(steps)
         steps.append(Step(text="Then send it again:", commands=(again,)))
         return tuple(steps)
     steps.append(Step(text=f"As soon as {pms} works again, send at once:", commands=(again,)))
@@ -267,7 +272,10 @@ def _steps(incident: Incident, fresh: Sequence[NamedDelivery], pms: str) -> tupl
 
 
 def _correction(code: str | None, fresh: Sequence[NamedDelivery], pms: str) -> list[Step]:
-    known = _REFUSED.get(code or "")
+    by_hand = BY_HAND.get(code or "")
+    if by_hand is not None:
+        return [Step(text=by_hand.format(pms=pms), commands=tuple(_links(fresh)))]
+    known = _REFUSED.get(code or "") or REMEDIES.get(code or "")
     if known is None:
         return [Step(text="Correct what the error names, on the site or in " + pms + ".")]
     commands: tuple[str, ...] = ()
@@ -276,3 +284,11 @@ def _correction(code: str | None, fresh: Sequence[NamedDelivery], pms: str) -> l
         wanted = sorted({shown.token(slug) or "SLUG" for slug in slugs})
         commands = tuple(f"outbox listings set {slug} LISTING_ID" for slug in wanted[:_COMMANDS])
     return [Step(text=known.format(pms=pms), commands=commands)]
+
+
+def _links(fresh: Sequence[NamedDelivery]) -> Iterator[str]:
+    for delivery in fresh[:_COMMANDS]:
+        stay = delivery.stay
+        known = stay.reservation_id if stay is not None and not stay.test else None
+        word = (shown.token(known) if known else None) or "RESERVATION_ID"
+        yield f"outbox link {phrasing.handle_of(delivery)} {word}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from outbox_worker.bookings.booking import Booking, BookingId, BookingStatus, Guest, PaymentStatus
@@ -11,6 +11,9 @@ from outbox_worker.database import Connection, Row
 from outbox_worker.errors import DecodeError
 from outbox_worker.pms import safe_text
 from outbox_worker.sql import query
+
+#: The one PMS that takes them apart from the rest of the price.
+_WANTS_CLEANING_FEES = "guesty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,14 @@ class KnownReservation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldElsewhere:
+    """A live reservation on record that is another PMS's."""
+
+    pms: str
+    reservation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyncView:
     """All that a sync needs to know of one booking, of one snapshot.
 
@@ -39,6 +50,7 @@ class SyncView:
         listing_id: The property's listing in the PMS; None: none known.
         reservation: None: the PMS is not known to hold anything.
         reservations: How many live reservations the booking has had.
+        elsewhere: With no live reservation in this PMS: the one in another, if there is any.
     """
 
     booking: Booking | None
@@ -46,6 +58,7 @@ class SyncView:
     listing_id: str | None
     reservation: KnownReservation | None
     reservations: int
+    elsewhere: HeldElsewhere | None = None
 
 
 async def read(conn: Connection, ids: Sequence[UUID]) -> dict[BookingId, Booking]:
@@ -62,7 +75,16 @@ async def read(conn: Connection, ids: Sequence[UUID]) -> dict[BookingId, Booking
 async def read_for_sync(conn: Connection, ids: Sequence[UUID], *, pms: str) -> dict[UUID, SyncView]:
     """Booking, listing and reservation of each id; every id has an entry, also a deleted one's."""
     cursor = await conn.execute(query("read_bookings_for_sync"), {"ids": list(ids), "pms": pms})
-    return {row["key_id"]: _view(row) for row in await cursor.fetchall()}
+    views = {row["key_id"]: _view(row) for row in await cursor.fetchall()}
+    if pms != _WANTS_CLEANING_FEES:
+        return views
+    cursor = await conn.execute(query("read_cleaning_fees"), {"ids": list(ids)})
+    for row in await cursor.fetchall():
+        view = views[row["booking_id"]]
+        if view.booking is not None:
+            booking = replace(view.booking, cleaning_fee=row["fee"])
+            views[row["booking_id"]] = replace(view, booking=booking)
+    return views
 
 
 async def read_guest(conn: Connection, booking_id: UUID) -> Guest | None:
@@ -159,7 +181,6 @@ def booking_from(row: Row) -> Booking:
         charge_id=row["stripe_charge_id"],
         confirmed_at=row["confirmed_at"],
         cancelled_at=row["cancelled_at"],
-        cleaning_fee=row.get("cleaning_fee"),
     )
 
 
@@ -185,4 +206,7 @@ def _view(row: Row) -> SyncView:
             parts=row["parts"],
         ),
         reservations=row["reservations"],
+        elsewhere=None
+        if row["other_pms"] is None
+        else HeldElsewhere(pms=row["other_pms"], reservation_id=row["other_reservation_id"]),
     )

@@ -135,6 +135,8 @@ def _settled(done: Checked) -> str:
 
 
 def _next(done: Checked) -> Iterator[str]:
+    from outbox_worker.alerts.words_refused import BY_HAND
+
     ref = _word(done)
     show = f"next: outbox show {ref}"
     finding = done.finding.value
@@ -163,6 +165,12 @@ def _next(done: Checked) -> Iterator[str]:
         yield f"     outbox link {ref} RESERVATION_ID"
     elif done.state == "discarded":
         yield show
+    elif done.state == "rejected" and done.error_code in BY_HAND:
+        # sent again, it would be refused again
+        one = len(done.found) == 1 and _shell_word(done.found[0].reservation_id)
+        if one:
+            yield from wrapped("Change it there by hand, then say that it is done:", first="fix: ")
+        yield f"next: outbox link {ref} {one}" if one else show
     else:
         yield f"next: outbox requeue {ref} --wait"
 
@@ -171,3 +179,9 @@ def _word(done: Checked) -> str:
     from outbox_worker.alerts.shown import token
 
     return token(done.name) or str(done.booking_id)
+
+
+def _shell_word(reservation_id: str) -> str:
+    from outbox_worker.alerts.shown import token
+
+    return token(reservation_id) or "RESERVATION_ID"

@@ -128,7 +128,7 @@ def _set(invocation: Invocation, wanted: Mapping[str, str]) -> Reply:
         "listings",
         lambda conn: set_listings(conn, wanted, pms=PmsName(sync.pms), actor=actor),
     )
-    return Reply(data=changes, lines=tuple(_changes(changes)))
+    return Reply(data=changes, lines=tuple(_changes(changes, can_check=sync.access)))
 
 
 async def _check(
@@ -168,7 +168,7 @@ def _table(rows: Sequence[ListingRow]) -> Iterator[str]:
         yield f"fix: outbox listings set {_word(missing[0]) or 'SLUG'} LISTING_ID"
 
 
-def _changes(changes: Sequence[ListingChange]) -> Iterator[str]:
+def _changes(changes: Sequence[ListingChange], *, can_check: bool) -> Iterator[str]:
     for change in changes:
         if change.previous == change.listing_id:
             was = "unchanged"
@@ -192,12 +192,16 @@ def _changes(changes: Sequence[ListingChange]) -> Iterator[str]:
     blocked = [name for change in changes for name in change.unblocks]
     if blocked:
         was = counted(len(blocked), "booking was", "bookings were")
-        yield f"{was} refused for want of a listing. Send again:"
+        when = "Once it is checked, send" if can_check else "Send"
+        yield f"{was} refused for want of a listing. {when} again:"
         words = [_word(name) for name in blocked]
         if len(blocked) <= _NAMED and None not in words:
             yield f"     outbox requeue {' '.join(filter(None, words))}"
         else:
             yield "     outbox requeue --failed --error listing_missing"
+    if can_check:
+        # nothing else notices a listing that is priced in another currency
+        yield "next: outbox listings check"
 
 
 def _checked(checks: Sequence[ListingCheck]) -> Iterator[str]:

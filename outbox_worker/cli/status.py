@@ -98,7 +98,7 @@ def _needs(status: Status, *, pms: str) -> Iterator[str]:
         for alert in status.open_alerts:
             about = f" about {alert.booking}" if alert.booking else ""
             yield f"    {alert.kind}{about}, since {moment(alert.first_seen_at)}"
-            yield from wrapped(_fix(alert, pms=pms), first="      fix: ")
+            yield from _fix(alert, pms=pms)
         yield from _more(status.open_alerts_total, len(status.open_alerts))
     yield from _trouble(status.trouble)
     if not status.fleet.workers:
@@ -135,7 +135,21 @@ def _overdue_ref(overdue: Overdue) -> str:
     return known or str(overdue.delivery_id)
 
 
-def _fix(alert: OpenAlert, *, pms: str) -> str:
+def _fix(alert: OpenAlert, *, pms: str) -> Iterator[str]:
+    from outbox_worker.alerts.alert import AlertKind
+    from outbox_worker.alerts.words_access import ACCESS
+
+    known = ACCESS.get(alert.code or "") if alert.kind is AlertKind.MISCONFIGURED else None
+    if known is None:
+        yield from wrapped(_remedy(alert, pms=pms), first="      fix: ")
+        return
+    yield from wrapped(f"{known.symptom} ({alert.code})", first="      why: ")
+    yield from wrapped(known.step.text, first="      fix: ")
+    for command in known.step.commands:
+        yield f"           {command}"
+
+
+def _remedy(alert: OpenAlert, *, pms: str) -> str:
     from outbox_worker.alerts.alert import AlertKind
     from outbox_worker.alerts.shown import token
 

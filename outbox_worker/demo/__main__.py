@@ -61,9 +61,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m outbox_worker.demo", description=__doc__)
     parser.add_argument(
         "--pms",
-        type=PmsName,
-        choices=list(PmsName),
-        default=PmsName.GUESTLY,
+        choices=[name.value for name in PmsName],
+        default=PmsName.GUESTLY.value,
         help="the system that is stood in for (default: guestly)",
     )
     parser.add_argument(
@@ -83,7 +82,9 @@ def _options() -> argparse.Namespace:
         type=int,
         help="leave the Nth reservation out of the effect log: the demo has to notice and fail",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.pms = PmsName(options.pms)
+    return options
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -117,7 +117,8 @@ def told(
         now: The database's clock, aware UTC.
 
     Returns:
-        The usage with the others' calls in the present slot; None: nothing new.
+        The usage with the others' calls; None: nothing new. They are counted until the end of the
+        hour or minute of the clock, as destinations count theirs: when they were made is not known.
     """
     at = now.timestamp()
     live = {window.key: _live(usage.get(window.key, ()), window, at) for window in windows}
@@ -130,7 +131,11 @@ def told(
         return None
     for window in windows:
         if (count := others.get(window.key, 0)) > 0:
-            live |= _counted(live, (window,), count, at)
+            slots = dict(live[window.key])
+            # the slot that leaves the sliding window when the clock's window ends
+            last = int(at // window.length.total_seconds()) * SLOTS - 1
+            slots[last] = slots.get(last, 0) + count
+            live[window.key] = sorted(slots.items())
     return live
 
 

@@ -175,7 +175,8 @@ def _after(error: AlertChannelError) -> Outcome:
     """What follows a refusal: a server that asks for patience gets it, and that is no attempt."""
     if error.retry_after is not None:
         return Wait(
-            due_in=error.retry_after,
+            # "Retry-After: 0" must not become a tight loop that costs no attempt
+            due_in=max(error.retry_after, timedelta(seconds=1)),
             record=AttemptOutcome.RATE_LIMITED,
             code=error.code,
             message=str(error),

@@ -198,6 +198,8 @@ class BookingHandler:
         )
 
     async def _first(self, job: Job, pms: Pms) -> Result:
+        if job.view.elsewhere is not None:
+            return results.held_elsewhere(job, job.view.elsewhere)
         known = job.view.reservation
         step = decide.first_step(
             job.wanted,
@@ -245,6 +247,14 @@ class BookingHandler:
             case decide.Create():
                 return await self._create(job, pms)
             case decide.Adopt(reservation_id=reservation_id, as_wanted=as_wanted, parts=parts):
+                if parts:
+                    # shown part by part, without what the create alone has written
+                    logger().warning(
+                        Event.BOOKING_WARNED,
+                        message="the PMS was seen to hold it: compare the price and the guest there"
+                        " with what was paid",
+                        booking_id=str(job.booking.id),
+                    )
                 return results.adopted(job, reservation_id, as_wanted=as_wanted, parts=parts)
             case decide.AwaitQuiet(rest=rest):
                 return results.quiet(job, rest, http_status=answer.http_status)
@@ -310,7 +320,12 @@ class BookingHandler:
             reservation_id, job.wanted.fingerprint, version=job.claim.version
         )
         answer = await pms.update(
-            reservation_id, job.reservation, held=held, shown=shown, idempotency_key=key
+            reservation_id,
+            job.reservation,
+            held=held,
+            shown=shown,
+            doubtful=job.doubt is not None,
+            idempotency_key=key,
         )
         match answer:
             case Held():
@@ -342,8 +357,12 @@ class BookingHandler:
         key = mapping.idempotency_key_change(
             reservation_id, job.wanted.fingerprint, version=job.claim.version
         )
+        known = job.view.reservation
         answer = await pms.cancel(
-            reservation_id, reference=job.booking.reference, idempotency_key=key
+            reservation_id,
+            reference=job.booking.reference,
+            held={} if known is None else known.parts,
+            idempotency_key=key,
         )
         match answer:
             case Held(parts=parts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from uuid import UUID
 
 from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.bookings.booking import Booking
-from outbox_worker.bookings.store import SyncView
+from outbox_worker.bookings.store import HeldElsewhere, SyncView
 from outbox_worker.handlers import decide
 from outbox_worker.handlers.effect import (
     AlertRaised,
@@ -191,8 +192,8 @@ def failed(job: Job, answer: WriteAnswer, *, creating: bool = False) -> Result:
                 # "Retry-After: 0" must not become a tight loop that costs no attempt
                 due_in=max(retry_after, timedelta(seconds=1)),
                 record=AttemptOutcome.RATE_LIMITED,
-                code="rate_limited",
-                message="the PMS asked to slow down",
+                code=answer.code,
+                message=answer.message,
                 http_status=answer.http_status,
             )
             return Result(outcome=wait, booking_id=job.booking.id)
@@ -237,6 +238,17 @@ def unseen(claim: Claim, retry: Retry, *, pms: PmsName, booking_id: UUID | None)
     """A failed attempt of which nothing but the claim is known."""
     alert = _incident(AlertKind.SYNC_FAILED, claim, code=retry.code, pms=pms)
     return Result(outcome=retry, booking_id=booking_id, effects=(alert,))
+
+
+def held_elsewhere(job: Job, other: HeldElsewhere) -> Result:
+    """Another PMS is on record as holding the booking: creating it here may double it."""
+    command = shlex.join(("outbox", "link", job.booking.reference, other.reservation_id))
+    park = Park(
+        code="held_elsewhere",
+        message=f"reservation {other.reservation_id} is on record for {other.pms}, none for"
+        f" {job.pms}: if {job.pms} holds it under that id: {command}",
+    )
+    return parked(job.claim, job.booking.id, park, pms=job.pms)
 
 
 def gone(job: Job, answer: Absent) -> Result:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from outbox_worker.errors import PmsUnansweredError
+from outbox_worker.alerts.words_access import ACCESS
+from outbox_worker.errors import OutboxError, PmsUnansweredError, SettingsError
 from outbox_worker.pms.port import (
     Absent,
     Found,
     LookupAnswer,
     Misconfigured,
     Pms,
+    PmsName,
     RateLimited,
     ReadFailure,
     Rejected,
@@ -19,6 +21,11 @@ from outbox_worker.pms.port import (
     Unavailable,
 )
 from outbox_worker.settings import NEEDED_TO_CALL
+
+#: Refusals of our access that no setting mends.
+_NO_SETTING = frozenset({"token_quota", "permission_refused"})
+#: Those that come of an address.
+_ADDRESS = frozenset({"token_address", "wrong_address", "redirect"})
 
 
 async def under_reference(pms: Pms, reference: str) -> tuple[RemoteReservation, ...]:
@@ -66,7 +73,7 @@ def _unanswered(answer: Rejected | ReadFailure, pms: Pms) -> PmsUnansweredError:
             return PmsUnansweredError(
                 answer.code,
                 f"{answer.message} ({answer.code})",
-                hint=f"Correct {' or '.join(NEEDED_TO_CALL[pms.name])}.",
+                hint=_access_hint(answer.code, pms),
             )
         case Unavailable() | Rejected():
             return PmsUnansweredError(
@@ -76,3 +83,27 @@ def _unanswered(answer: Rejected | ReadFailure, pms: Pms) -> PmsUnansweredError:
             )
         case _:
             assert_never(answer)
+
+
+def refused_access(answer: Misconfigured, pms: Pms) -> OutboxError:
+    """What whoever asks for more than one thing ends with: nothing else is answered either."""
+    if answer.code in _NO_SETTING:
+        return PmsUnansweredError(
+            answer.code,
+            f"{answer.message} ({answer.code})",
+            hint=_access_hint(answer.code, pms),
+        )
+    return SettingsError((f"{_settings(answer.code, pms)}: {answer.message}",))
+
+
+def _access_hint(code: str, pms: Pms) -> str:
+    known = ACCESS.get(code)
+    if known is None:
+        return f"Correct {_settings(code, pms)}."
+    return " ".join((known.step.text, *known.step.commands))
+
+
+def _settings(code: str, pms: Pms) -> str:
+    if pms.name is PmsName.GUESTY and code in _ADDRESS:
+        return "GUESTY_API_URL"
+    return " or ".join(NEEDED_TO_CALL[pms.name])

@@ -23,7 +23,13 @@ from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
 from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.refs import Subject, Target
-from outbox_worker.operations.remote import Remote, compare, parts_of, wanted_of
+from outbox_worker.operations.remote import (
+    Remote,
+    compare,
+    parts_of,
+    undoubted_parts,
+    wanted_of,
+)
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.operations.slices import ORIGIN
 from outbox_worker.outbox import store as outbox_store
@@ -65,6 +71,7 @@ class Checked:
         found: All that the PMS showed under the booking's reference, or under that id.
         quiet_until: With ``TOO_EARLY``: the answer proves something from then on.
         needs_person: Whether nothing goes on without one.
+        error_code: Of the last attempt; None: it had none, or there was none.
     """
 
     name: str
@@ -78,6 +85,7 @@ class Checked:
     settlement: Settlement
     quiet_until: datetime | None
     needs_person: bool
+    error_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,7 @@ class _Row:
     state: State
     doubt_until: datetime | None
     now: datetime
+    error_code: str | None
 
 
 async def check(
@@ -122,7 +131,8 @@ async def check(
     settlement = _settlement(row, finding, on_record, quiet)
     if settlement in {Settlement.ADOPTED, Settlement.ENDED} and row is not None:
         held = _held(found, finding, on_record, wanted)
-        if not await _end_doubt(conn, booking, row, held, view, actor=actor):
+        parts = undoubted_parts(booking, known, view)
+        if not await _end_doubt(conn, booking, row, held, view, parts=parts, actor=actor):
             settlement = Settlement.IN_FLIGHT
         await outbox_store.notify(conn)
     state = None if row is None else row.state
@@ -138,6 +148,7 @@ async def check(
         settlement=settlement,
         quiet_until=quiet_until if settlement is Settlement.TOO_EARLY else None,
         needs_person=_needs_person(finding, settlement, state, booking.status, on_record),
+        error_code=None if row is None else row.error_code,
     )
 
 
@@ -207,6 +218,7 @@ async def _row(conn: Connection, booking_id: UUID) -> _Row | None:
         state=state_of(snapshot_from(row), now=row["now"], held=False),
         doubt_until=row["doubt_until"],
         now=row["now"],
+        error_code=row["last_error_code"],
     )
 
 
@@ -247,6 +259,7 @@ async def _end_doubt(
     held: tuple[str, str | None] | None,
     view: PmsView,
     *,
+    parts: Parts,
     actor: str,
 ) -> bool:
     async with conn.transaction():
@@ -259,7 +272,7 @@ async def _end_doubt(
         if await cursor.fetchone() is None:
             return False
         if held is not None:
-            await hold(conn, booking.id, held[0], fingerprint=held[1], view=view)
+            await hold(conn, booking.id, held[0], fingerprint=held[1], view=view, parts=parts)
         await booking_store.mirror(conn, [booking.id])
         await record_action(
             conn,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from outbox_worker.errors import SettingsError
 from outbox_worker.settings import SettingsReader
 from outbox_worker.settings_catalogue import GROUPS, Setting
-from outbox_worker.settings_source import text_of
+from outbox_worker.settings_source import default_of, text_of
 
 #: Needed by the receiver alone; whoever has none may still run everything else.
 _RECEIVER_ONLY = "STRIPE_WEBHOOK_SECRET is missing"
@@ -60,7 +61,7 @@ class Configuration:
 
     Args:
         faults: Every fault of every process's settings, one sentence each, without a value.
-        notes: What only some of the processes need.
+        notes: What only some of the processes need, and what is allowed and yet risky.
     """
 
     settings: tuple[EffectiveSetting, ...]
@@ -78,10 +79,13 @@ def read_configuration(
         from_env_file: Names that this file gave.
     """
     all_faults = tuple(_faults(environ))
-    notes = tuple(
-        "STRIPE_WEBHOOK_SECRET is not set: webhook-receiver needs it, nothing else does"
-        for fault in all_faults
-        if fault.startswith(_RECEIVER_ONLY)
+    notes = (
+        *(
+            "STRIPE_WEBHOOK_SECRET is not set: webhook-receiver needs it, nothing else does"
+            for fault in all_faults
+            if fault.startswith(_RECEIVER_ONLY)
+        ),
+        *_warnings(environ),
     )
     faults = tuple(fault for fault in all_faults if not fault.startswith(_RECEIVER_ONLY))
     wrong = {fault.partition(" ")[0] for fault in faults}
@@ -113,6 +117,16 @@ def _faults(environ: Mapping[str, str]) -> Iterator[str]:
         yield from error.faults
 
 
+def _warnings(environ: Mapping[str, str]) -> Iterator[str]:
+    sync = SettingsReader(environ).sync()
+    advised = default_of("PMS_QUIET_SECONDS", environ)
+    if sync.pms == "guesty" and sync.quiet < timedelta(seconds=float(advised)):
+        yield (
+            f"PMS_QUIET_SECONDS is below {advised}: Guesty may not show a new reservation so early,"
+            " and after a lost answer it could be made twice; raise it, or remove it"
+        )
+
+
 def _effective(
     setting: Setting,
     group: str,
@@ -127,7 +141,7 @@ def _effective(
     except ValueError:
         text = ""
     off = setting.name == _EMPTY_IS_OFF and source is not Source.DEFAULT and not text
-    value = None if off else text or setting.default or None
+    value = None if off else text or default_of(setting.name, environ) or None
     if faulty:
         # never the text that is wrong: somebody may have put a secret into the wrong place
         value = None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import assert_never
 
+from outbox_worker.alerts.words_access import ACCESS
+from outbox_worker.alerts.words_refused import NIGHTS_TAKEN
 from outbox_worker.bookings.booking import BookingStatus, PaymentStatus
 from outbox_worker.operations import explain_step as step
 from outbox_worker.operations.explain_alert import MEANINGS
@@ -135,9 +137,16 @@ def _with_alert(said: _Said, alert: AlertFacts, timeline: Timeline) -> _Said:
 
 
 def _misconfigured(timeline: Timeline, fleet: Fleet, error: str) -> _Said:
+    known = ACCESS.get((timeline.delivery.error_code if timeline.delivery else None) or "")
+    if known is not None:
+        return _Said(
+            headline=f"{_not_there(timeline)} {known.symptom}. It waits, and nothing is lost.",
+            why=error,
+            steps=(step.access(known), *step.worker(fleet)),
+        )
     names = {worker.pms for worker in fleet.workers if worker.sync_enabled} or {"guestly"}
-    needed = (name for pms in sorted(names) for name in reversed(NEEDED_TO_CALL[pms]))
-    settings = " or ".join(needed)
+    needed = [name for pms in sorted(names) for name in reversed(NEEDED_TO_CALL[pms])]
+    settings = " or ".join([*needed, *(["GUESTY_API_URL"] if "guesty" in names else [])])
     return _Said(
         headline=f"{_not_there(timeline)} Guestly refuses our key or address. It waits, and nothing"
         " is lost.",
@@ -307,6 +316,8 @@ def _risk(timeline: Timeline) -> str:
         return ""
     if booking.status is BookingStatus.CANCELLED:
         return "The nights may stay blocked in Guestly." if live and owed else ""
+    if not live and delivery is not None and delivery.error_code in NIGHTS_TAKEN:
+        return "The guest counts on nights that Guestly does not give them." if owed else ""
     if not live and booking.payment_status is PaymentStatus.COMPLETED:
         return "The nights are still on sale in other channels, and Guestly prepares no arrival."
     return "What Guestly tells other channels and the guest is out of date." if owed else ""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outbox_worker.alerts import shown
+from outbox_worker.alerts.words_access import Access
+from outbox_worker.alerts.words_refused import BY_HAND, REMEDIES
 from outbox_worker.operations.fleet import DISABLED, Fleet
 from outbox_worker.operations.timeline import BookingFacts, DeliveryFacts, Timeline
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.port import Mode, PmsName
 
 #: What mends a refusal, by error code; for others the booking itself is to be corrected.
 _MENDS = {
@@ -21,6 +24,7 @@ _LINKED = {
     "takeover_reservation_id": "Find the reservation in Guestly, then say which one it is:",
 }
 _GONE = "booking_gone"
+_ELSEWHERE = "held_elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +68,26 @@ def check(timeline: Timeline) -> Step:
     )
 
 
-def link(timeline: Timeline, text: str) -> Step:
+def link(timeline: Timeline, text: str, *, reservation_id: str | None = None) -> Step:
     """Say which reservation is the booking's."""
-    return Step(text=text, command=f"outbox link {handle(timeline)} RESERVATION_ID")
+    word = (shown.token(reservation_id) if reservation_id else None) or "RESERVATION_ID"
+    return Step(text=text, command=f"outbox link {handle(timeline)} {word}")
+
+
+def by_hand(timeline: Timeline, code: str) -> Step:
+    """Confirm what a person has seen or changed in the PMS, since no call can; of `BY_HAND`."""
+    held = [each for each in timeline.reservations if each.mode is Mode.LIVE]
+    elsewhere = code == _ELSEWHERE
+    # what no call can change is Guesty's; another PMS may be on record beside it
+    ours = next((each for each in held if elsewhere or each.pms is PmsName.GUESTY), None)
+    pms = "Guestly" if elsewhere and ours and ours.pms is PmsName.GUESTY else "Guesty"
+    known = None if ours is None else ours.reservation_id
+    return link(timeline, BY_HAND[code].format(pms=pms), reservation_id=known)
+
+
+def access(known: Access) -> Step:
+    """What to do about a refusal of our access whose code tells what is wrong."""
+    return Step(text=known.step.text, command=" && ".join(known.step.commands))
 
 
 def worker(fleet: Fleet) -> tuple[Step, ...]:
@@ -95,6 +116,11 @@ def given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> tuple
     if delivery.error_code == _GONE:
         cancelled = "Cancel the stay in Guestly, if it is there, then say that nothing is owed:"
         return (*doubt, discard(timeline, cancelled))
+    if delivery.error_code == _ELSEWHERE:
+        nothing = discard(timeline, "Or, if nothing is to be sent:")
+        return (*doubt, by_hand(timeline, _ELSEWHERE), nothing)
+    if delivery.error_code is not None and delivery.error_code in BY_HAND:
+        return (*doubt, by_hand(timeline, delivery.error_code))
     if delivery.error_code in _LINKED:
         return (
             *doubt,
@@ -118,4 +144,6 @@ def _mend(delivery: DeliveryFacts, booking: BookingFacts | None) -> Step:
             text="Say which listing the property is in Guestly:",
             command=f"outbox listings set {word} LISTING_ID",
         )
+    if code in REMEDIES:
+        return Step(text=REMEDIES[code].format(pms="Guestly"))
     return Step(text=_MENDS.get(code, "Correct what the error names, on the site or in Guestly."))

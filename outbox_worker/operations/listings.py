@@ -9,7 +9,8 @@ from typing import assert_never
 
 from outbox_worker.alerts.shown import token
 from outbox_worker.database import Connection
-from outbox_worker.errors import RefusedError, SettingsError
+from outbox_worker.errors import RefusedError
+from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
 from outbox_worker.pms.port import (
     Absent,
@@ -21,7 +22,6 @@ from outbox_worker.pms.port import (
     Rejected,
     Unavailable,
 )
-from outbox_worker.settings import NEEDED_TO_CALL
 from outbox_worker.sql import query
 
 #: Error code of a booking that was refused because its property has no listing.
@@ -210,6 +210,7 @@ async def check_listings(
 
     Raises:
         SettingsError: The PMS refuses our key or address, whatever the listing; no more is asked.
+        PmsUnansweredError: It refuses our access for a reason that no setting mends.
     """
     shared = _slugs_by_listing(rows)
     for row in rows:
@@ -261,8 +262,8 @@ async def _ask(pms: Pms, listing_id: str, currency: str) -> tuple[Listing | None
             return None, "the PMS has no such listing"
         case RateLimited():
             return None, f"{NOT_CHECKED}the PMS asks us to slow down"
-        case Misconfigured(message=message):
-            raise SettingsError((f"{' or '.join(NEEDED_TO_CALL[pms.name])}: {message}",))
+        case Misconfigured():
+            raise ask_pms.refused_access(answer, pms)
         case Unavailable(message=message):
             return None, f"{NOT_CHECKED}{message}"
         case Rejected(message=message):

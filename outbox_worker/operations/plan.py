@@ -221,7 +221,7 @@ def is_as_wanted(known: SyncView, view: PmsView) -> bool:
     """
     booking, reservation = known.booking, known.reservation
     live = reservation is not None and not reservation.test
-    if booking is None:
+    if booking is None or known.elsewhere is not None:
         return False
     if booking.status is BookingStatus.CANCELLED:
         wanted = mapping.cancelled_fingerprint(booking.reference)

@@ -92,6 +92,14 @@ def confirmed_parts(booking: Booking, known: SyncView, view: PmsView) -> Parts:
     return guesty_parts.confirmed(wanted) if wanted else {}
 
 
+def undoubted_parts(booking: Booking, known: SyncView, view: PmsView) -> Parts:
+    """What stays on record of a reservation that is known, when a person ends a doubt."""
+    held = known.reservation
+    if held is None or held.test or view.pms is not PmsName.GUESTY:
+        return {}
+    return guesty_parts.after_doubt(held.parts, parts_of(booking, known, view))
+
+
 def compare(hit: RemoteReservation, booking: Booking, wanted: Wanted, *, parts: Parts) -> Remote:
     """Hold one reservation of the PMS against the booking.
 

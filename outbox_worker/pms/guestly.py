@@ -141,10 +141,11 @@ class Guestly:
         *,
         held: Parts = MappingProxyType({}),
         shown: Parts | None = None,
+        doubtful: bool = False,
         idempotency_key: str,
     ) -> WriteAnswer:
         """Write the full state, whatever is on record: it is one call; see `port.Pms.update`."""
-        del held, shown
+        del held, shown, doubtful
         exchange = await self._send(
             "PUT",
             ("reservations", reservation_id),
@@ -159,9 +160,15 @@ class Guestly:
         )
 
     async def cancel(
-        self, reservation_id: str, *, reference: str, idempotency_key: str
+        self,
+        reservation_id: str,
+        *,
+        reference: str,
+        held: Parts = MappingProxyType({}),
+        idempotency_key: str,
     ) -> WriteAnswer:
         """Cancel; see `port.Pms.cancel`."""
+        del held
         exchange = await self._send(
             "PUT",
             ("reservations", reservation_id),

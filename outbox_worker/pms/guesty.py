@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from outbox_worker.errors import DecodeError
@@ -23,6 +24,7 @@ from outbox_worker.pms.guesty_parts import Complete, Fixed, Part, Write
 from outbox_worker.pms.guesty_token import TokenSource
 from outbox_worker.pms.port import (
     Absent,
+    Ambiguous,
     Found,
     Held,
     ListingAnswer,
@@ -77,7 +79,10 @@ class Guesty:
         return self._calls.heard()
 
     def tells_enough(self, held: Parts) -> bool:
-        """Only if it tells all that a read shows: written again, these may change the price."""
+        """Only if it tells all that a read shows: written again, these may change the price.
+
+        What a read hides is written once, and on record from then on.
+        """
         return held.keys() >= guesty_parts.SHOWN
 
     async def ready(self) -> ReadFailure | None:
@@ -165,6 +170,7 @@ class Guesty:
         *,
         held: Parts,
         shown: Parts | None,
+        doubtful: bool = False,
         idempotency_key: str,
     ) -> WriteAnswer:
         """Write the next part that differs; see `port.Pms.update`.
@@ -178,7 +184,11 @@ class Guesty:
         """
         del idempotency_key
         target = guesty_parts.wanted(reservation)
-        record: Parts = held if shown is None else guesty_parts.seen(held, shown)
+        record: Parts = (
+            guesty_parts.seen(held, shown or {}, target)
+            if doubtful
+            else guesty_parts.completed(held, shown or {})
+        )
         step = guesty_parts.next_step(record, target)
         match step:
             case Complete():
@@ -205,7 +215,12 @@ class Guesty:
                 return answer
 
     async def cancel(
-        self, reservation_id: str, *, reference: str, idempotency_key: str
+        self,
+        reservation_id: str,
+        *,
+        reference: str,
+        held: Parts = MappingProxyType({}),
+        idempotency_key: str,
     ) -> WriteAnswer:
         """Cancel; see `port.Pms.cancel`. Refused but cancelled already, as a read shows: done."""
         del idempotency_key
@@ -219,7 +234,7 @@ class Guesty:
                 return Held(
                     reservation_id=reservation_id,
                     existed=True,
-                    parts={Part.STATUS.value: canceled},
+                    parts=guesty_parts.after_cancel(held),
                     http_status=answer.http_status,
                 )
             case _:
@@ -260,12 +275,16 @@ class Guesty:
     async def _change(
         self, segment: str, body: Mapping[str, Any], written: Written, *, part: Part, wanted: str
     ) -> WriteOutcome:
-        """Write one part; what is refused although a read shows it as wanted has been written."""
+        """Write one part, and ask a read what a refusal or a "not found" is worth.
+
+        What a read shows as wanted has been written. Guesty asks for up to 60 seconds between
+        requests about a new reservation: one that it does not find, and yet shows, is there.
+        """
         reservation_id = written.reservation_id or ""
         answer = await self._calls.write(
             "PUT", ("reservations-v3", reservation_id, segment), body, written
         )
-        if not isinstance(answer, Rejected):
+        if not isinstance(answer, Rejected | Absent):
             return answer
         shown = await self.reservation(reservation_id)
         match shown:
@@ -277,8 +296,19 @@ class Guesty:
                 )
             case RateLimited() | Misconfigured() | Unavailable(outage=True):
                 return shown  # asked again later: nothing has been written
-            case _:
+            case Absent():
                 return answer
+            case _ if isinstance(answer, Rejected):
+                return answer
+            case Unavailable():
+                return shown
+            case _:
+                # the quiet period is what it asks for; sooner it would only say the same
+                return Ambiguous(
+                    code="not_settled_yet",
+                    message="Guesty does not find the reservation for a change, and shows it",
+                    http_status=answer.http_status,
+                )
 
 
 def _held(

@@ -36,17 +36,28 @@ _DOOR = frozenset({codes.UNAUTHORIZED, codes.FORBIDDEN})
 _GONE = frozenset({codes.BAD_REQUEST, codes.NOT_FOUND, codes.GONE, codes.UNPROCESSABLE_ENTITY})
 
 _TOKEN = re.compile(
-    r"^unauthorized$|permission to access|invalid (?:access )?token|jwt (?:expired|malformed)"
+    r"permission to access|invalid (?:access )?token|jwt (?:expired|malformed)"
     r"|token (?:is |has )?(?:been )?(?:expired|invalid|revoked)"
 )
+#: The bare name of the status: frameworks write it beside whatever the reason is.
+_UNAUTHORIZED = re.compile(r"^(?:401 )?unauthorized(?: error| exception)?$")
+_STATUS_NAME = re.compile(
+    r"^(?:40[13] )?(?:unauthorized|forbidden)(?: error| exception)?$|^40[13]$"
+)
 _TERMS = re.compile(
-    r"(?:min|max)(?:imum)? (?:number of )?nights?|advance notice|booking window|preparation time"
+    r"(?:min|max)(?:imum)? (?:number of |length of )?(?:nights?|stay)\b|advance notice"
+    r"|booking window|preparation time"
     r"|closed (?:to|on) (?:arrival|departure)"
 )
-#: At the beginning of a sentence, so that no note of a guest that comes back is taken for it.
+#: At the beginning of a sentence, so that no note of a guest that comes back is taken for it; with
+#: nothing but an id in between, so that it is no policy, guest or status of a reservation.
+_ID = r"(?: with)?(?: the| this)?(?: id)?(?: [a-z]*[0-9][a-z0-9]*){0,4}"
 _RESERVATION_GONE = re.compile(
-    r"^(?:the )?reservation\b.{0,60}\b(?:not found|does not exist)|^no such reservation"
+    rf"^(?:the )?reservation{_ID} (?:(?:was |is |could )?not (?:be )?found|does(?: not|n t) exist)"
+    rf"|^no such reservation{_ID}$"
 )
+#: Something of a reservation, where `_RESERVATION_GONE` does not match as well.
+_PART_GONE = re.compile(r"^(?:the )?reservation\b.{0,60}\b(?:not (?:be )?found|not exist)")
 _LISTING_GONE = re.compile(r"^(?:the )?(?:listing|property|unit)\b.{0,60}\b(?:not found|not exist)")
 #: Of the gateway in front of the API, or of its framework: nothing was asked of a reservation.
 _NO_ROUTE = re.compile(r"^cannot (?:get|post|put) |no route matched")
@@ -226,9 +237,18 @@ def _common(answer: Answered) -> RateLimited | Misconfigured | TokenRefused | No
     said = refusal.spoken(answer.body)
     if status == codes.NOT_FOUND and _any(_NO_ROUTE, said):
         return exchange_answer.lost_address(status, GUESTY)
-    if status in _DOOR and _any(_TOKEN, said) and not _is_about_the_stay(answer, said):
+    if status in _DOOR and _is_about_the_token(answer, said):
         return TokenRefused(http_status=status)
     return None
+
+
+def _is_about_the_token(answer: Answered, said: tuple[str, ...]) -> bool:
+    """Whether a refusal at the door says that the token is not good, and nothing else."""
+    if refusal.is_markup(answer.body) or _is_about_the_stay(answer, said):
+        return False  # a page comes from what stands in front of the API, which knows no token
+    if _any(_TOKEN, said):
+        return True
+    return _any(_UNAUTHORIZED, said) and all(_STATUS_NAME.match(each) for each in said if each)
 
 
 def _is_about_the_stay(answer: Answered, said: tuple[str, ...]) -> bool:
@@ -241,16 +261,15 @@ def _is_about_the_stay(answer: Answered, said: tuple[str, ...]) -> bool:
 def _is_gone(answer: Answered, said: tuple[str, ...]) -> bool:
     """Whether an answer to a change says that there is no such reservation.
 
-    A page comes from another place than the reservations, and a listing that is missing is another
-    matter: neither proves anything about the reservation, and a cancellation must not get lost.
+    A page comes from another place than the reservations, and a listing or a policy that is missing
+    is another matter: none proves anything about the reservation, and no cancellation may get lost.
     """
+    if refusal.is_markup(answer.body):
+        return False
     if answer.status in _GONE and _any(_RESERVATION_GONE, said):
         return True
-    return (
-        answer.status == codes.NOT_FOUND
-        and not refusal.is_markup(answer.body)
-        and not _any(_LISTING_GONE, said)
-    )
+    other = _any(_LISTING_GONE, said) or _any(_PART_GONE, said)
+    return answer.status == codes.NOT_FOUND and not other
 
 
 def _any(pattern: re.Pattern[str], said: tuple[str, ...]) -> bool:

@@ -36,7 +36,7 @@ class Part(StrEnum):
 
 #: What can be written later, in the order in which it is: where and when before whether.
 WRITABLE = (Part.LISTING, Part.DATES, Part.GUESTS, Part.STATUS, Part.NOTES)
-#: What a read shows; not the notes.
+#: What a read shows, but for what a property with several units hides; the notes not for sure.
 SHOWN = frozenset({Part.LISTING.value, Part.DATES.value, Part.GUESTS.value, Part.STATUS.value})
 #: What is written by the create alone.
 FIXED = (Part.FARE, Part.CONTACT)
@@ -74,11 +74,8 @@ def wanted(reservation: Reservation) -> dict[str, str]:
         ),
         Part.STATUS.value: status(stay.status.value),
         Part.NOTES.value: notes(stay.notes),
-        Part.FARE.value: _digest(
-            Part.FARE,
-            total=format(stay.fare.quantize(_CENT), "f"),
-            cleaning=format(people.cleaning_fee.quantize(_CENT), "f"),
-        ),
+        # the total alone: how it is split up is not worth a person's time
+        Part.FARE.value: _digest(Part.FARE, total=format(stay.fare.quantize(_CENT), "f")),
         Part.CONTACT.value: _digest(
             Part.CONTACT,
             first=people.first_name,
@@ -129,25 +126,65 @@ def confirmed(target: Parts) -> dict[str, str]:
     return {part.value: target[part] for part in FIXED}
 
 
-def unproved(held: Parts) -> dict[str, str]:
-    """What is left of a record when everything that can be written is to be written again."""
+def fixed(held: Parts) -> dict[str, str]:
+    """What is on record of the parts that no call can change."""
     return {part.value: held[part] for part in FIXED if part in held}
 
 
-def seen(held: Parts, shown: Parts) -> dict[str, str]:
-    """The record after a read: what it shows, and of the rest what no write has touched.
+def after_doubt(held: Parts, target: Parts) -> dict[str, str]:
+    """What stays on record when a person ends a doubt: of the fixed parts what is still known.
 
-    A write of unknown outcome that the read shows has set the price anew. And a read may show the
-    status before a cancellation for a while: a reservation that we have cancelled is not taken for
-    confirmed.
+    Args:
+        held: What was on record.
+        target: The parts as they should be; empty where nobody knows.
     """
-    record = {**unproved(held), **shown}
-    if any(part in held and held[part] != shown.get(part) for part in REPRICING):
+    record = fixed(held)
+    if any(part in held and held[part] != target.get(part, held[part]) for part in REPRICING):
+        record.pop(Part.FARE, None)  # the unknown write may have set a price
+    return record
+
+
+def completed(held: Parts, shown: Parts) -> dict[str, str]:
+    """The record after a read without doubt: a read adds what is missing, and changes nothing.
+
+    What is on record was written by us and confirmed, or shown by an earlier read. A read that
+    lags, or hides a part, must not have it written again and again. A part that is shown otherwise
+    was changed by somebody else, and so was the price.
+    """
+    record = {**shown, **held}
+    if any(part in shown and record[part] != shown[part] for part in REPRICING):
+        record.pop(Part.FARE, None)
+    return record
+
+
+def seen(held: Parts, shown: Parts, target: Parts) -> dict[str, str]:
+    """The record after a read in doubt: what it shows, and what the unknown write left alone.
+
+    That write was of the first part that differs from what is wanted. So a part that the read hides
+    stays on record if it is as wanted and another one differs; the notes, which cost nothing, do
+    not. If none differs, the write was for a state that is not wanted any more, and whatever is
+    hidden is written again.
+
+    A write of unknown outcome that may have set the price anew makes the fare unknown. And a read
+    may show the status before a cancellation for a while: a reservation that we have cancelled is
+    not taken for confirmed.
+    """
+    record = {**fixed(held), **shown}
+    if isinstance(next_step(held, target), Write):
+        for part in SHOWN - record.keys():
+            if held.get(part) == target[part]:
+                record[part] = held[part]
+    if any(part in held and held[part] != record.get(part) for part in REPRICING):
         record.pop(Part.FARE, None)
     canceled = status(ReservationStatus.CANCELED.value)
     if held.get(Part.STATUS) == canceled:
         record[Part.STATUS.value] = canceled
     return record
+
+
+def after_cancel(held: Parts) -> dict[str, str]:
+    """The record of a cancelled reservation: whoever revives it looks at the rest first."""
+    return {**fixed(held), Part.STATUS.value: status(ReservationStatus.CANCELED.value)}
 
 
 def after_create(target: Parts, *, notes: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ one for all workers, and whatever goes wrong must not spend the day's requests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -104,6 +104,8 @@ class Refusal(StrEnum):
     ENDED = "ended"
     #: It is too new to have ended.
     FORBIDDEN = "forbidden"
+    #: It may have ended, but there can be no other one yet.
+    SPENT = "spent"
 
 
 def times(row: TokenRow, ours: Identity, *, share: float) -> Times | None:
@@ -114,9 +116,7 @@ def times(row: TokenRow, ours: Identity, *, share: float) -> Times | None:
         ours: Who asks.
         share: In [0, 1), by chance: the workers do not all begin at once.
     """
-    if row.value is None or row.since is None or row.expires_at is None:
-        return None
-    if row.refused or row.credentials != ours.credentials:
+    if row.refused or not _ours(row, ours) or row.since is None or row.expires_at is None:
         return None
     life = row.expires_at - row.since
     lead = life / _LATEST + share * (life / _EARLIEST - life / _LATEST)
@@ -139,6 +139,9 @@ def decide(row: TokenRow, ours: Identity, *, share: float, locked: bool) -> Plan
     if row.code == UNFINISHED and row.failing == ours.credentials and not locked:
         return Plan(request=True)
     refusal = _held(row, ours)
+    last = _last_resort(row, ours)
+    if last is not None and not _is_credentials(refusal):
+        return Plan(token=last)
     return Plan(request=refusal is None, refusal=refusal)
 
 
@@ -182,11 +185,35 @@ def judge(row: TokenRow, token: Token, ours: Identity) -> Refusal:
     """What it means that the API refused ``token``."""
     if row.serial != token.serial or row.credentials != ours.credentials:
         return Refusal.REPLACED
-    if row.refused or row.since is None or row.expires_at is None or row.now >= row.expires_at:
+    if row.since is None or row.expires_at is None or row.now >= row.expires_at:
         return Refusal.ENDED
     life = row.expires_at - row.since
     young = life / (_YOUNG_FORBIDDEN if row.forbidden else _YOUNG)
-    return Refusal.FORBIDDEN if row.now - row.since < young else Refusal.ENDED
+    if not row.refused and row.now - row.since < young:
+        return Refusal.FORBIDDEN
+    return Refusal.ENDED if spent(row, ours) < QUOTA else Refusal.SPENT
+
+
+def _last_resort(row: TokenRow, ours: Identity) -> Token | None:
+    """A token that was given up and has not ended, when there can be no other one.
+
+    Whoever gave the permission that it lacked is served by it; else it is refused once more.
+    """
+    if spent(row, ours) < QUOTA or not _ours(row, ours):
+        return None
+    kept = times(replace(row, refused=False), ours, share=0.0)
+    if kept is None or row.value is None or row.now >= kept.end:
+        return None
+    return Token(row.value, row.serial)
+
+
+def _is_credentials(refusal: RateLimited | Unavailable | Misconfigured | None) -> bool:
+    return isinstance(refusal, Misconfigured) and refusal.code == CREDENTIALS_REFUSED
+
+
+def _ours(row: TokenRow, ours: Identity) -> bool:
+    """Whether there is a token, and it is ours."""
+    return row.value is not None and row.credentials == ours.credentials
 
 
 def _held(row: TokenRow, ours: Identity) -> RateLimited | Unavailable | Misconfigured | None:

@@ -133,11 +133,13 @@ class FleetToken:
     async def refused(self, token: Token, *, http_status: int) -> Unavailable | Misconfigured:
         """The API refused ``token``; see `guesty_token.TokenSource.refused`."""
         try:
-            verdict = await bounded(self._judge(token), within=self._timeout)
+            row, verdict = await bounded(self._judge(token), within=self._timeout)
         except (OutboxError, TimeoutError) as error:
             return words.unreadable(error)
         if verdict is Refusal.FORBIDDEN:
             return words.forbidden(http_status)
+        if verdict is Refusal.SPENT:
+            return words.quota_spent(rules.QUOTA, rules.next_request_at(row, self._ours))
         self._dropped = token.serial
         if self._cached is not None and self._cached.token.serial == token.serial:
             self._cached = None
@@ -295,7 +297,7 @@ class FleetToken:
                 count=count,
             )
 
-    async def _judge(self, token: Token) -> Refusal:
+    async def _judge(self, token: Token) -> tuple[TokenRow, Refusal]:
         async with self._connect() as conn:
             row = await store.read(conn, _DESTINATION)
             verdict = rules.judge(row, token, self._ours)
@@ -304,9 +306,9 @@ class FleetToken:
                     await store.refuse(conn, _DESTINATION, serial=token.serial)
                 case Refusal.FORBIDDEN:
                     await store.forbid(conn, _DESTINATION, serial=token.serial)
-                case Refusal.REPLACED:
+                case Refusal.REPLACED | Refusal.SPENT:
                     pass
-        return verdict
+        return row, verdict
 
     async def _read(self, conn: Connection, *, locked: bool) -> Plan:
         return self._planned(await store.read(conn, _DESTINATION), locked=locked)
@@ -319,6 +321,8 @@ class FleetToken:
         plan = rules.decide(row, self._ours, share=share, locked=locked)
         good = rules.times(row, self._ours, share=share)
         now = self._clock()
+        if plan.token is not None and good is None:
+            self._dropped = -1  # it was dropped, and is all that there is
         if row.credentials not in {None, self._ours.credentials}:
             # workers with other credentials run too, as while they are exchanged: each keeps its
             # own token to its end instead of taking turns in replacing the other's

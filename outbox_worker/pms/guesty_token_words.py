@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
@@ -12,6 +13,8 @@ TOKEN_LIMITED = "token_limited"  # noqa: S105 - a code, no secret
 
 _UNAVAILABLE = "token_unavailable"
 _LONGEST_RETRY = timedelta(hours=1)
+#: A shorter pause is over with the next attempt.
+_WORTH_A_REST = timedelta(seconds=10)
 
 
 def failed(
@@ -45,6 +48,15 @@ def failed(
             return RateLimited(
                 retry_after=max(timedelta(0), min(wait, _LONGEST_RETRY)), http_status=http_status
             )
+        case _ if wait >= _WORTH_A_REST:
+            # nobody tries in vain meanwhile, and no booking is given up for it
+            return RateLimited(
+                retry_after=min(wait, _LONGEST_RETRY),
+                code=_UNAVAILABLE,
+                message=f"Guesty gave no access token ({code}); the next one is requested in"
+                f" {math.ceil(wait / timedelta(minutes=1))} min, or after: outbox resume guestly",
+                http_status=http_status,
+            )
         case _:
             return Unavailable(
                 code=_UNAVAILABLE,
@@ -68,7 +80,7 @@ def forbidden(http_status: int) -> Misconfigured:
     """The API refused a token that is too new to have ended."""
     return Misconfigured(
         code="permission_refused",
-        message=f"Guesty refuses access (HTTP {http_status}) with a new access token:"
+        message=f"Guesty refuses access (HTTP {http_status}) although the access token is new;"
         " the API client lacks a permission",
         everybodys=True,
         http_status=http_status,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 
 from outbox_worker.bookings.booking import Booking
@@ -15,6 +16,22 @@ _LONGEST_REFERENCE = 50
 #: Its filters take a comma for the end of a value: such a reference would never be found again.
 _SEPARATOR = ","
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_TEL = re.compile(r"^\s*tel[.:]*\s*", re.IGNORECASE)
+_EXTENSION = re.compile(
+    r"[\s,;(]*(?:\bext(?:ension|n)?\b|(?<=[0-9\s,;(])(?:ext|x))[\s.:=]*[0-9]{1,7}[\s)]*$",
+    re.IGNORECASE,
+)
+#: Dashes of print and the minus sign among them.
+_SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u2212]")
+#: They have one digit, two, or else three (ITU-T E.164).
+_TWO_DIGITS = r"(?:2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])"
+_COUNTRY = rf"(?:[17]|{_TWO_DIGITS}|(?!{_TWO_DIGITS})[2-9][0-9]{{2}})"
+_ZERO_BEHIND = re.compile(rf"\+{_COUNTRY}0")
+_COUNTRY_ALONE = re.compile(rf"\+{_COUNTRY}")
+#: Dialled at home only; what is in front of it has to be the country code.
+_TRUNK = re.compile(r"\(\s*0\s*\)")
+#: Where a 0 is a part of the number: Italy and San Marino, Ivory Coast, Burkina Faso, Benin, Congo.
+_ZERO_STAYS = ("+39", "+378", "+225", "+226", "+229", "+242")
 _CENT = Decimal("0.01")
 
 
@@ -37,23 +54,48 @@ def check_reference(reference: str) -> None:
 def international(phone: str | None) -> str | None:
     """A phone number as E.164 writes it: a plus and digits; None stays None.
 
+    An extension is left out.
+
     Raises:
-        MappingError: ``phone_invalid``: without a country code nobody knows whom it calls.
+        MappingError: ``phone_invalid``: without a country code nobody knows whom it calls, and with
+            a 0 behind it, or in brackets elsewhere, whether that is dialled.
     """
     if phone is None:
         return None
-    # "(0)" between country code and number is dialled at home only
-    digits = re.sub(r"[\s().\-/]", "", phone.replace("(0)", ""))
-    number = f"+{digits[2:]}" if digits.startswith("00") else digits
+    plain = _EXTENSION.sub("", _TEL.sub("", _ordinary(phone)))
+    number, *behind = (_SEPARATORS.sub("", part) for part in _TRUNK.split(plain))
+    if number.startswith("00"):
+        number = f"+{number[2:]}"
+    misplaced = behind and (len(behind) > 1 or not _COUNTRY_ALONE.fullmatch(number))
+    if behind:
+        number += ("0" if number in _ZERO_STAYS else "") + "".join(behind)
     if not _E164.fullmatch(number):
-        raise MappingError(
-            "phone_invalid",
-            "guest_phone",
+        raise _bad_phone(
             "The guest's phone number does not begin with a country code such as +49,"
-            " which Guesty demands",
-            hint="Correct bookings.guest_phone, or empty it.",
+            " which Guesty demands"
+        )
+    if misplaced or (_ZERO_BEHIND.match(number) and not number.startswith(_ZERO_STAYS)):
+        raise _bad_phone(
+            "The guest's phone number has a 0 of which nobody knows whether it is dialled from"
+            " abroad; behind the country code, as in +49 (0)30, it is left out"
         )
     return number
+
+
+def _ordinary(phone: str) -> str:
+    """Without direction marks and their like, full-width characters as ordinary ones."""
+    # nothing but these: a footnote's raised 2 is no digit of the number
+    return "".join(
+        unicodedata.normalize("NFKC", each) if unicodedata.east_asian_width(each) == "F" else each
+        for each in phone
+        if unicodedata.category(each) != "Cf"
+    )
+
+
+def _bad_phone(message: str) -> MappingError:
+    return MappingError(
+        "phone_invalid", "guest_phone", message, hint="Correct bookings.guest_phone, or empty it."
+    )
 
 
 def detail_of(booking: Booking, *, fare: Decimal, longest: int, warnings: list[str]) -> Detail:

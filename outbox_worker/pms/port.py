@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 #: What a PMS holds of one reservation, part by part: a part's name (the adapter's own word) to the
 #: hash of its state there. A part that is missing is not known.
 Parts: TypeAlias = Mapping[str, str]
+
+
+_NO_PARTS: Parts = MappingProxyType({})
 
 
 class PmsName(StrEnum):
@@ -162,10 +166,12 @@ class Absent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimited:
-    """Asked too often; nothing was done. ``retry_after`` is within [0, 1 h]."""
+    """Asked too often, or too early; nothing was done. ``retry_after`` is within [0, 1 h]."""
 
     retry_after: timedelta
     http_status: int | None = None
+    code: str = "rate_limited"
+    message: str = "the PMS asked to slow down"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +311,7 @@ class Pms(Protocol):
         *,
         held: Parts,
         shown: Parts | None,
+        doubtful: bool = False,
         idempotency_key: str,
     ) -> WriteAnswer:
         """Write the next part that differs, or the full state if it is one call.
@@ -313,7 +320,10 @@ class Pms(Protocol):
             reservation_id: Which.
             reservation: The full state wanted.
             held: What is on record of the parts it holds.
-            shown: What a read has just shown, where the record proves nothing; None: it does.
+            shown: What a read has just shown, where the record does not tell enough; None: it
+                does. A read may hide a part for good: what is written counts as held from then on.
+            doubtful: Whether a write of unknown outcome has ended since the record was made. If
+                not, the record stands and ``shown`` adds to it; in doubt ``shown`` comes first.
             idempotency_key: The same for every attempt at this write.
 
         Returns:
@@ -321,9 +331,12 @@ class Pms(Protocol):
         """
 
     async def cancel(
-        self, reservation_id: str, *, reference: str, idempotency_key: str
+        self, reservation_id: str, *, reference: str, held: Parts = _NO_PARTS, idempotency_key: str
     ) -> WriteAnswer:
-        """Cancel; `Absent`: no such reservation, which is as good."""
+        """Cancel; `Absent`: no such reservation, which is as good.
+
+        `Held.parts` keeps of ``held`` what only a create can write, for whoever revives it.
+        """
 
     async def listing(self, listing_id: str) -> ListingAnswer:
         """One listing by id."""

@@ -39,10 +39,24 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _DATES_TAKEN = re.compile(
     r"(?<!service )(?<!temporarily )(?:not available|unavailable)|already (?:booked|reserved)"
     r"|calendar (?:is )?blocked|dates? (?:are |is )?(?:taken|blocked)|overlap|double book"
+    r"|\b(?:dates?|nights?)(?: (?:are|is|were|was|have|has|been|for|of|from|to|and|the|this|these"
+    r"|selected|requested|localized|listing|stay|[a-z]*[0-9][a-z0-9]*)){0,12}"
+    r" already (?:taken|in use)"
 )
 _KEY_REUSED = re.compile(r"idempoten")
-_EXISTS = re.compile(r"duplicate|already (?:exists|used|in use|taken)|not unique|must be unique")
-_OUR_REFERENCE = re.compile(r"confirmation ?code|reference|reservation")
+_OUR_REFERENCE = (
+    r"\b(?:confirmation ?code|reference|reservation with (?:this|that|the same) code)\b"
+)
+#: Next to each other, but for an id and small words: a guest that exists is another matter.
+_REFERENCE_EXISTS = re.compile(
+    rf"{_OUR_REFERENCE}"
+    r"(?: (?:is|was|has|been|must|number|id|value|the|this|a|with|[a-z]*[0-9][a-z0-9]*)){0,8}"
+    r" (?:duplicated?|already (?:exists?|used|in use|taken)|exists|taken|(?:not|be) unique)\b"
+    rf"|\bduplicated?(?: (?:value|entry|for|of|in|field|the|our)){{0,4}} {_OUR_REFERENCE}"
+    rf"|\bduplicate key\b.{{0,120}}{_OUR_REFERENCE}"
+    r"|\b(?:exists?|used|in use) (?:with|under)(?: (?:the|this|that|same|our)){0,2}"
+    rf" {_OUR_REFERENCE}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +88,15 @@ def read(body: bytes, *, sent: Reservation | None) -> Refusal:
     """
     codes, texts = _collected(body)
     said = [_spoken(part) for part in (*codes, *texts)]
+    dates_taken = any(_DATES_TAKEN.search(part) for part in said)
     return Refusal(
         code=_code(codes, sent),
         message=""
         if sent is None
         else guest_data.scrubbed("; ".join(texts), sent, limit=_LONGEST_MESSAGE),
-        dates_taken=any(_DATES_TAKEN.search(part) for part in said),
+        dates_taken=dates_taken,
         key_reused=any(_KEY_REUSED.search(part) for part in said),
-        reference_exists=any(_EXISTS.search(part) and _OUR_REFERENCE.search(part) for part in said),
+        reference_exists=not dates_taken and any(_REFERENCE_EXISTS.search(part) for part in said),
     )
 
 

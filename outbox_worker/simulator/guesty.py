@@ -209,7 +209,7 @@ class GuestyApi:
 
     def _sight(self) -> search.Sight:
         lag = timedelta(seconds=self._account.switches.status_lag_s)
-        return search.Sight(now=now(), status_lag=lag)
+        return search.Sight(now=now(), status_lag=lag, units=self._account.switches.units)
 
 
 def _asked(request: Request, body: bytes) -> tuple[Operation, object]:

@@ -7,7 +7,7 @@ durable.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, assert_never
 
@@ -111,7 +111,8 @@ class Book:
         """
         current = self.held(reservation_id)
         state = current.guesty
-        if state is None:
+        settled_at = current.created_at + timedelta(seconds=self.switches.change_lag_s)
+        if state is None or self.now < settled_at:
             raise unknown_reservation()
         kind = EffectKind.CHANGE
         match step:

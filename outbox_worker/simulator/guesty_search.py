@@ -23,6 +23,8 @@ _FIELDS: Mapping[str, Callable[[Reservation], str]] = {
     "source": lambda held: held.source,
 }
 
+_UNIT = {"unitId": "652f0000000000000000ffff"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
@@ -31,10 +33,12 @@ class Sight:
     Args:
         now: Aware, UTC.
         status_lag: So long do they show the status before.
+        units: Whether a listing has several units, of which they name one.
     """
 
     now: datetime
     status_lag: timedelta
+    units: bool = False
 
     def status(self, held: Reservation) -> str:
         """The status that is shown."""
@@ -116,8 +120,8 @@ def whole(held: Reservation, sight: Sight) -> dict[str, Any]:
                 "checkInDateLocalized": held.check_in.isoformat(),
                 "checkOutDateLocalized": held.check_out.isoformat(),
                 "guestsCount": held.number_of_guests,
-                "numberOfGuests": held.guesty and held.guesty.number_of_guests,
                 "unitTypeId": held.listing_id,
+                **(_UNIT if sight.units else {"numberOfGuests": _by_kind(held)}),
             }
         ],
         "createdAt": timestamp(held.created_at),
@@ -143,6 +147,7 @@ def _row(held: Reservation, sight: Sight) -> dict[str, Any]:
         "confirmationCode": held.reference,
         "status": sight.status(held),
         "listingId": held.listing_id,
+        **(_UNIT if sight.units else {}),
         "source": held.source,
         "checkIn": instants["checkInDate"],
         "checkOut": instants["checkOutDate"],
@@ -151,6 +156,10 @@ def _row(held: Reservation, sight: Sight) -> dict[str, Any]:
         "guestsCount": held.number_of_guests,
         "createdAt": timestamp(held.created_at),
     }
+
+
+def _by_kind(held: Reservation) -> Any:
+    return held.guesty and held.guesty.number_of_guests
 
 
 def _instants(held: Reservation) -> dict[str, str]:

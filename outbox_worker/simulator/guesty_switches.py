@@ -40,6 +40,7 @@ class GuestySwitches:
     Args:
         status_lag_s: So long do reads show the status before a change of it.
         search_lag_s: So long do searches miss a new reservation.
+        change_lag_s: So long is a new reservation not found by changes, though reads show it.
         token_seconds: Life of a token granted from now on.
         token_quota: Requests for tokens that a client has in 24 hours.
         rate_second, rate_minute, rate_hour: Calls in each window; 0: any number. As many as in a
@@ -50,11 +51,14 @@ class GuestySwitches:
         repricing: Whether a change of dates, guests or listing replaces the fare by a price of the
             PMS's own.
         email_required: Whether a guest without an e-mail address is refused, as the documents say.
+        units: Whether listings have several units: reads name the unit beside the listing, and by
+            id not the guests by kind.
         promotion_percent: Off the fare of a create that does not say ``applyPromotions: false``.
     """
 
     status_lag_s: float = 0.5
     search_lag_s: float = 0.0
+    change_lag_s: float = 0.0
     token_seconds: int = _DAY_S
     token_quota: int = 5
     rate_second: int = 15
@@ -65,6 +69,7 @@ class GuestySwitches:
     form: Form | None = None
     repricing: bool = True
     email_required: bool = True
+    units: bool = False
     promotion_percent: int = 10
 
     def document(self) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def switched(switches: GuestySwitches, changes: Mapping[str, Any]) -> GuestySwit
 
 def _value(name: str, value: Any) -> Any:
     match name:
-        case "status_lag_s" | "search_lag_s":
+        case "status_lag_s" | "search_lag_s" | "change_lag_s":
             return _number(name, value)
         case "unavailable":
             return _one_of(name, value, Unavailable)
@@ -156,7 +161,7 @@ def _value(name: str, value: Any) -> Any:
             return _one_of(name, value, Denied)
         case "form":
             return _form(value)
-        case "repricing" | "email_required":
+        case "repricing" | "email_required" | "units":
             if not isinstance(value, bool):
                 raise _refused(f"{name} must be true or false")
             return value

@@ -25,13 +25,17 @@ select b.id, b.booking_reference, b.status, b.payment_status, b.property_id, p.s
        case when b.confirmed_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.confirmed_at end as confirmed_at,
        case when b.cancelled_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.cancelled_at end as cancelled_at,
        k.id as key_id, b.id is not null as present, l.listing_id,
-       b.cleaning_fee,
-       r.reservation_id, r.mode, r.fingerprint, r.parts, coalesce(r.reservations, 0) as reservations
+       r.reservation_id, r.mode, r.fingerprint, r.parts, coalesce(r.reservations, 0) as reservations,
+       o.pms as other_pms, o.reservation_id as other_reservation_id
 from unnest(%(ids)s::uuid[]) as k (id)
 left join public.bookings b on b.id = k.id
 left join public.properties p on p.id = b.property_id
 left join outbox.listing l on l.pms = %(pms)s and l.slug = p.slug
 left join outbox.reservation r on r.booking_id = k.id and r.pms = %(pms)s
+left join outbox.reservation o on o.booking_id = k.id and o.pms <> %(pms)s and o.mode = 'live' and r.mode is distinct from 'live'
+
+-- name: read_cleaning_fees
+select f.booking_id, f.fee from outbox.cleaning_fees(%(ids)s::uuid[]) f
 
 -- name: read_guest
 select b.booking_reference, b.guest_first_name, b.guest_last_name, b.guest_email, b.guest_phone,

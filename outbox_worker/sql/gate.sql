@@ -66,12 +66,19 @@ returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reaso
           g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
 
 -- name: gate_resume
+-- A token that lacks a permission is given up for another only where no more than three of the day's five requests are on record (the fourth
+-- last one is a day old): else it is kept, and a resume never leads to the last request.
 update outbox.destination g set
   paused_at = null, paused_until = null, paused_by = null, pause_reason = null, held_until = null,
   circuit_until = case when circuit = 'open' then least(circuit_until, now()) else circuit_until end,
   auth_failures = 0, auth_code = null, auth_not_before = null,
-  token_refused_at = case when token_forbidden then now() else token_refused_at end, token_forbidden = false, updated_at = now()
-where destination = %(destination)s
+  token_refused_at = case when token_forbidden and spare then now() else token_refused_at end,
+  token_forbidden = token_forbidden and not spare, updated_at = now()
+from (
+  select d.destination as name,
+         coalesce(d.auth_requests[cardinality(d.auth_requests) - 3] <= now() - interval '24 hours 1 minute', true) as spare
+  from outbox.destination d where d.destination = %(destination)s) o
+where g.destination = o.name
 returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
           g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
 

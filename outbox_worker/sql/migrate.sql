@@ -33,7 +33,7 @@ from (values
   ('bookings', 'guest_email', 'text'), ('bookings', 'guest_phone', 'text'), ('bookings', 'guest_country', 'text'),
   ('bookings', 'guest_company', 'text'), ('bookings', 'check_in_date', 'date'), ('bookings', 'check_out_date', 'date'),
   ('bookings', 'adults', 'integer'), ('bookings', 'children', 'integer'), ('bookings', 'infants', 'integer'),
-  ('bookings', 'total', 'numeric'), ('bookings', 'cleaning_fee', 'numeric'), ('bookings', 'special_requests', 'text'), ('bookings', 'purpose_of_stay', 'text'),
+  ('bookings', 'total', 'numeric'), ('bookings', 'special_requests', 'text'), ('bookings', 'purpose_of_stay', 'text'),
   ('bookings', 'has_pet', 'boolean'), ('bookings', 'early_checkin', 'boolean'), ('bookings', 'late_checkout', 'boolean'),
   ('bookings', 'payment_status', 'text'), ('bookings', 'stripe_payment_intent_id', 'text'),
   ('bookings', 'stripe_charge_id', 'text'), ('bookings', 'status', 'text'), ('bookings', 'created_at', 'timestamptz'),

@@ -25,6 +25,8 @@ _KEEP_CALLS = timedelta(seconds=1)
 _BUSY = timedelta(milliseconds=100)
 #: What is left of a limit is taken note of below one in so many.
 _LOW = 4
+#: What is left of a shorter window is over before it is told, and our own calls are on their way.
+_SHORTEST = timedelta(seconds=10)
 
 
 class CallBudget:
@@ -111,7 +113,7 @@ class CallBudget:
         left = {
             str(round(each.length.total_seconds())): each.left
             for each in self._heard()
-            if each.left * _LOW < each.limit
+            if each.left * _LOW < each.limit and each.length >= _SHORTEST
         }
         if not left:
             return

@@ -294,6 +294,8 @@ class Loop:
 
     def _start(self, claim: Claim, state: Any, handler: Handler[Any], taken_at: float) -> None:
         lease = Lease(taken_at=taken_at, length=self._lease)
+        if self._stopping:
+            lease.call_off()
         self._in_flight.start(InFlight(claim=claim, state=state, handler=handler, lease=lease))
 
     def _handler_ended(self, finished: Finished) -> None:

@@ -92,6 +92,10 @@ class Running:
             except asyncio.CancelledError:
                 self._end(item, cut_off(item.claim, item.handler, item.lease))
                 raise
+            except BaseException:
+                # nothing knows what became of it: its lease ends, and whoever comes next finds out
+                del self._items[item]
+                raise
             self._end(item, finished)
 
     def _end(self, item: InFlight, finished: Finished) -> None:

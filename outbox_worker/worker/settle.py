@@ -114,9 +114,13 @@ class _Written:
 
 
 def _at_once(item: Finished) -> bool:
-    """Whether a row that was given back wants to be claimed again right away: its next call."""
+    """Whether a row that was given back wants to be claimed again right away: its next call.
+
+    Only one that has come further: one that was told to wait no time at all waits for the poll, or
+    it would go round as fast as whoever refuses it.
+    """
     outcome = item.result.outcome
-    return isinstance(outcome, Wait) and outcome.due_in == timedelta(0)
+    return isinstance(outcome, Wait) and outcome.certain and outcome.due_in == timedelta(0)
 
 
 async def _lock(conn: Connection, finished: Sequence[Finished]) -> list[Finished]:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from outbox_worker.database import Connection
 from tests.support_cli import outbox, settings
 from tests.support_engine import insert_booking
@@ -126,6 +128,46 @@ async def test_a_new_price_is_a_persons_turn_who_says_so_with_link(
         held = the_one(pms)
         assert held["guesty"]["repriced"] == 0, "what was there already is not written again"
         assert held["guesty"]["written"] == {"create": 1, "notes": 3}
+
+
+@pytest.mark.parametrize("status", ["confirmed", "cancelled"])
+async def test_what_another_pms_is_on_record_as_holding_is_neither_created_nor_forgotten(
+    conn: Connection, database_url: str, tmp_path: Path, status: str
+) -> None:
+    booking = await insert_booking(conn, booking_reference="LA-1", status=status)
+    await conn.execute(
+        "insert into outbox.reservation (booking_id, pms, reservation_id)"
+        " values (%(id)s, 'guestly', 'taken-over')",
+        {"id": booking},
+    )
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms)
+        assert outbox("listings", "set", "sea-loft", LOFT, environ=ours).code == 0
+        refused = outbox("sync", "LA-1", environ=ours)
+        assert refused.code == 1, refused.out + refused.err
+        shown = outbox("show", "LA-1", environ=ours)
+        assert "held_elsewhere" in shown.out
+        assert "outbox link LA-1 taken-over" in " ".join(shown.out.split())
+        assert pms.state()["reservations"] == []
+
+
+async def test_a_site_without_cleaning_fees_loses_nothing_by_it(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    await insert_booking(conn, booking_reference="LA-1", total=480)
+    await insert_booking(conn, booking_reference="LA-2", total=480, cleaning_fee=60)
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms)
+        assert outbox("listings", "set", "sea-loft", LOFT, environ=ours).code == 0
+        await conn.execute(
+            "update bookings set check_in_date = check_in_date + 30,"
+            " check_out_date = check_out_date + 30 where booking_reference = 'LA-2'"
+        )
+        assert outbox("sync", "LA-2", environ=ours).code == 0
+        assert the_one(pms)["guesty"]["cleaningFee"] == 60
+        await conn.execute("alter table bookings drop column cleaning_fee")
+        sent = outbox("sync", "LA-1", environ=ours)
+        assert sent.code == 0, sent.out + sent.err
 
 
 async def test_a_wrong_secret_spends_one_request_and_says_so(

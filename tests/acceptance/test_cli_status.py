@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from outbox_worker.alerts import store as alerts
+from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.database import Connection
 from outbox_worker.outbox.delivery import Destination
 from tests.support_cli import WIDTH, Ended, outbox, settings
@@ -88,3 +90,22 @@ async def test_a_worker_s_row_says_how_it_is_woken(conn: Connection, database_ur
     assert "polling" in (await status(database_url)).out
     await conn.execute("update outbox.worker set listening = true")
     assert "listening" in (await status(database_url)).out
+
+
+async def test_a_token_problem_is_told_with_what_mends_just_that(
+    conn: Connection, database_url: str
+) -> None:
+    for code in ("token_quota", "credentials_refused", "http_401"):
+        alert = NewAlert(kind=AlertKind.MISCONFIGURED, fingerprint=code, facts={"code": code})
+        async with conn.transaction():
+            await alerts.raise_alert(conn, alert, channels=[])
+    environ = settings(database_url, PMS="guesty")
+
+    ended = await asyncio.to_thread(outbox, "status", environ=environ)
+
+    assert "      why: Guesty grants no more access tokens today (token_quota)" in ended.out
+    assert "give it one of its own" in " ".join(ended.out.split())
+    assert "           outbox resume guestly" in ended.out.splitlines()
+    assert ended.out.count("GUESTY_CLIENT_SECRET / GUESTY_CLIENT_ID") == 1
+    assert "(http_401)" in ended.out
+    assert [line for line in ended.out.splitlines() if len(line) > WIDTH] == []

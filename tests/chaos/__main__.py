@@ -51,7 +51,10 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "--pms", type=PmsName, choices=list(PmsName), default=PmsName.GUESTLY, help="guestly"
+        "--pms",
+        choices=[name.value for name in PmsName],
+        default=PmsName.GUESTLY.value,
+        help="guestly",
     )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--seed", type=int, help="one seed; rare paths need not all be taken")
@@ -60,7 +63,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--bookings", type=int, help="of all seeds together; 250 for each")
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="of faults, for each seed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.pms = PmsName(options.pms)
+    return options
 
 
 def _report(

@@ -113,3 +113,18 @@ def test_an_empty_address_is_off_and_an_empty_anything_else_is_unset() -> None:
     metrics, pms = setting(found, "METRICS_ADDRESS"), setting(found, "PMS")
     assert (metrics.source, metrics.value) == (Source.ENVIRONMENT, None)
     assert (pms.source, pms.value) == (Source.DEFAULT, "guestly")
+
+
+def test_with_guesty_the_quiet_period_that_takes_effect_is_shown_and_a_shorter_one_noted() -> None:
+    environ = {"DATABASE_URL": DATABASE, "STRIPE_WEBHOOK_SECRET": "whsec_1", "PMS": "Guesty"}
+
+    unset = read_configuration(environ)
+    short = read_configuration({**environ, "PMS_QUIET_SECONDS": "89.5"})
+    guestly = read_configuration({**environ, "PMS": "guestly", "PMS_QUIET_SECONDS": "5"})
+
+    quiet = setting(unset, "PMS_QUIET_SECONDS")
+    assert (quiet.source, quiet.value, unset.notes) == (Source.DEFAULT, "90", ())
+    assert short.faults == ()
+    assert [note.partition(":")[0] for note in short.notes] == ["PMS_QUIET_SECONDS is below 90"]
+    assert guestly.notes == ()
+    assert setting(guestly, "PMS_QUIET_SECONDS").value == "5"

@@ -381,3 +381,16 @@ async def test_several_alerts_are_loaded_together_each_with_its_own_rows(
     by_alert = {state.id: state for state in states.values() if state is not None}
     assert [named.delivery_id for named in by_alert[first.id].named] == [one]
     assert [named.delivery_id for named in by_alert[second.id].named] == [two]
+
+
+async def test_a_channel_that_asks_for_no_time_at_all_is_not_asked_again_at_once(
+    conn: Connection, api: MailApi, handler: EmailHandler
+) -> None:
+    booking = await add_booking(conn, booking_reference="LFT-7K2P")
+    await raised(conn, await add_failed_delivery(conn, booking))
+    api.script.append(answer(429, b"", content_type="text/plain\r\nRetry-After: 0"))
+
+    outcome = (await attempt(conn, handler)).outcome
+
+    assert isinstance(outcome, Wait)
+    assert outcome.due_in == timedelta(seconds=1)

@@ -11,6 +11,7 @@ import pytest
 from outbox_worker.database import Connection
 from outbox_worker.gate import store as gates
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.guesty_token import QUOTA, Token
 from outbox_worker.pms.guesty_token_view import peek
 from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
 from tests.support_hook import patience
@@ -115,9 +116,12 @@ async def test_the_sixth_request_in_a_day_is_refused_here_and_says_when_the_next
             token = await got(worker)
             assert token.serial == number
             await pass_time(conn, timedelta(hours=2))
-            await worker.refused(token, http_status=403)
+            refused = await worker.refused(token, http_status=403)
+            assert refused.code == ("token_quota" if number == QUOTA else "token_expired")
 
-    told = await asked(database_url, guesty.url)
+    # there can be no other one: each call tries it
+    assert (await asked(database_url, guesty.url)) == Token("token-5", 5)
+    told = await asked(database_url, guesty.url, secret="another one")
     assert isinstance(told, Misconfigured)
     assert (told.code, told.everybodys) == ("token_quota", True)
     view = await peek(conn, ours(guesty))
@@ -140,15 +144,22 @@ async def test_an_outage_of_the_endpoint_is_asked_after_0_1_10_minutes_and_keeps
     pauses = [timedelta(0), MINUTE, 10 * MINUTE, timedelta(hours=6)]
     for number, pause in enumerate(pauses, start=1):
         told = await asked(database_url, guesty.url)
-        assert isinstance(told, Unavailable)
-        assert (told.code, told.outage) == ("token_unavailable", True)
+        assert isinstance(told, RateLimited if pause else Unavailable)
+        assert told.code == "token_unavailable"
         assert guesty.requests == number
         if pause:
-            await pass_time(conn, pause - 5 * timedelta(seconds=1))
+            # nobody tries in vain meanwhile: the destination rests
+            assert isinstance(told, RateLimited)
+            assert told.retry_after == min(pause, timedelta(hours=1))
+            assert "outbox resume guestly" in told.message
+            await pass_time(conn, pause - 15 * timedelta(seconds=1))
             told = await asked(database_url, guesty.url)
-            assert isinstance(told, Unavailable)
+            assert isinstance(told, RateLimited)
             assert guesty.requests == number
-            await pass_time(conn, 5 * timedelta(seconds=1))
+            await pass_time(conn, 15 * timedelta(seconds=1))
+        else:
+            assert isinstance(told, Unavailable)
+            assert told.outage
 
     async with fleet(database_url, guesty.url, 1) as (worker,):
         assert (await got(worker)).value == "token-5"
@@ -162,7 +173,8 @@ async def test_a_crowd_does_not_ask_more_often_during_an_outage(
     async with fleet(database_url, guesty.url, 10) as workers:
         told = await asyncio.gather(*(each.token() for each in [*workers, *workers]))
 
-    assert {type(each) for each in told} == {Unavailable}
+    assert not any(isinstance(each, Token) for each in told)
+    assert {each.code for each in told if not isinstance(each, Token)} == {"token_unavailable"}
     assert guesty.requests == 2
 
 
@@ -173,8 +185,8 @@ async def test_a_request_that_has_never_left_is_not_counted_but_waits_like_the_o
         url = gone.url
     for _ in range(8):
         told = await asked(database_url, url)
-        assert isinstance(told, Unavailable)
-        assert told.outage
+        assert isinstance(told, RateLimited | Unavailable)
+        assert told.code == "token_unavailable"
         await pass_time(conn, timedelta(minutes=11))
     row = await row_of(conn)
     assert (row["auth_requests"], row["auth_clients"]) == ([], [])

@@ -14,6 +14,7 @@ from outbox_worker.pms import exact_json, guesty_body, guesty_parts
 from outbox_worker.pms.guesty_parts import WRITABLE, Part
 from outbox_worker.pms.port import (
     Absent,
+    Ambiguous,
     Held,
     Parts,
     Pms,
@@ -49,10 +50,15 @@ REFUSED = json_reply(400, {"error": {"code": "VALIDATION_ERROR", "message": "Not
 
 
 async def written(held: Parts, *, shown: Parts | None = None, **changes: Any) -> tuple[Any, Any]:
-    """What an update came to, and the request that it made."""
+    """What an update came to, and the request that it made; what is shown is shown in doubt."""
     async with guesty(answering(json_reply(200, changed()))) as (pms, server):
         result = await pms.update(
-            RESERVATION_ID, a_stay(**changes), held=held, shown=shown, idempotency_key="k"
+            RESERVATION_ID,
+            a_stay(**changes),
+            held=held,
+            shown=shown,
+            doubtful=shown is not None,
+            idempotency_key="k",
         )
         (request,) = server.requests
         return result, request
@@ -211,7 +217,7 @@ async def test_what_is_on_record_is_not_written_again_unless_it_proves_nothing()
 
 async def test_what_a_read_shows_is_not_written_again_but_for_the_notes() -> None:
     shown = {part.value: known()[part] for part in WRITABLE if part is not Part.NOTES}
-    result, request = await written(known(), shown=shown)
+    result, request = await written(known(notes="old"), shown=shown)
     assert request.target == f"{PATH}/notes"
     assert isinstance(result, Held)
     assert (result.more, result.repriced) == (False, False)
@@ -302,14 +308,40 @@ async def test_a_refused_cancellation_is_asked_again_where_the_read_failed() -> 
     assert result.code == "http_503"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        reply(404),
-        json_reply(404, "Reservation Not Found"),
-        json_reply(400, "Reservation Not Found"),
-    ],
-)
-async def test_a_reservation_that_is_gone_is_absent_without_a_read(answer: bytes) -> None:
+NOT_FOUND = [
+    reply(404),
+    json_reply(404, "Reservation Not Found"),
+    json_reply(400, "Reservation Not Found"),
+]
+
+
+@pytest.mark.parametrize("answer", NOT_FOUND)
+async def test_a_reservation_is_gone_where_neither_a_change_nor_a_read_finds_it(
+    answer: bytes,
+) -> None:
     for call in (update, cancel):
-        assert isinstance(await outcome(call, answer), Absent)
+        assert isinstance(await outcome(call, answer, json_reply(200, [])), Absent)
+
+
+@pytest.mark.parametrize("answer", NOT_FOUND)
+async def test_a_reservation_that_a_change_does_not_find_and_a_read_shows_is_asked_again(
+    answer: bytes,
+) -> None:
+    before = json_reply(200, [item(notes={"other": "old"})])
+    for call in (update, cancel):
+        result = await outcome(call, answer, before)
+        assert isinstance(result, Ambiguous)
+        assert (result.code, result.outage, result.finished) == ("not_settled_yet", False, False)
+
+
+async def test_a_change_that_was_not_found_and_yet_shows_is_done() -> None:
+    assert isinstance(await outcome(update, NOT_FOUND[0], json_reply(200, [item()])), Held)
+    canceled = json_reply(200, [item(status="canceled")])
+    assert isinstance(await outcome(cancel, NOT_FOUND[0], canceled), Held)
+
+
+@pytest.mark.parametrize("shown", [reply(503), reply(422), json_reply(403, {"message": "No"})])
+async def test_a_change_that_was_not_found_proves_nothing_without_a_read(shown: bytes) -> None:
+    for call in (update, cancel):
+        result = await outcome(call, NOT_FOUND[0], shown)
+        assert isinstance(result, Unavailable | Ambiguous), "never that it is gone"

@@ -90,7 +90,7 @@ def test_every_routine_of_ours_is_closed_to_guests(
         owner.execute(OPENED)
     routines = rows(owner, ROUTINES)
 
-    assert len(routines) == 6
+    assert len(routines) == 7
     for row in routines:
         name = sql.Identifier(row["schema"], row["name"])
         nulls = sql.SQL(", ").join(sql.SQL(f"null::{kind}") for kind in row["types"])

@@ -97,11 +97,11 @@ def test_every_function_has_an_empty_search_path(database_url: str) -> None:
     with connect(database_url) as conn:
         functions = rows(conn, FUNCTIONS)
 
-    assert len(functions) == 6
+    assert len(functions) == 7
     assert [row["name"] for row in functions if row["proconfig"] != ['search_path=""']] == []
 
 
-def test_the_functions_that_the_site_reaches_run_with_the_rights_of_the_owner(
+def test_the_functions_between_us_and_the_site_run_with_the_rights_of_the_owner(
     database_url: str,
 ) -> None:
     with connect(database_url) as conn:
@@ -109,6 +109,7 @@ def test_the_functions_that_the_site_reaches_run_with_the_rights_of_the_owner(
 
     assert definers == {
         "outbox.booking_changed",
+        "outbox.cleaning_fees",
         "outbox.request",
         "outbox.request_sync",
         "request_booking_sync",

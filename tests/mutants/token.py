@@ -11,6 +11,7 @@ SOURCE_PY = "outbox_worker/pms/guesty_token_source.py"
 RULES_PY = "outbox_worker/pms/guesty_token.py"
 FLEET = "tests/integration/test_fleet_token.py"
 REFUSED = "tests/integration/test_fleet_token_refused.py"
+RESUMED = "tests/integration/test_fleet_token_resumed.py"
 LOSS = "tests/integration/test_fleet_token_loss.py"
 
 MUTANTS = (
@@ -156,9 +157,23 @@ MUTANTS = (
     Mutant(
         rule="a person who resumes has a token that lacked a permission replaced",
         file=GATE_SQL,
-        old="case when token_forbidden then now() else token_refused_at end",
+        old="case when token_forbidden and spare then now() else token_refused_at end",
         new="token_refused_at",
         seen_by=at(REFUSED, "test_a_person_who_resumes_has_a_token_without_a_permission_replaced"),
+    ),
+    Mutant(
+        rule="a person who resumes again and again never spends the last request of the day",
+        file=GATE_SQL,
+        old="cardinality(d.auth_requests) - 3]",
+        new="cardinality(d.auth_requests) - 4]",
+        seen_by=at(RESUMED, "test_resuming_again_and_again_never_leads_to_the_last_request"),
+    ),
+    Mutant(
+        rule="a token that was given up is used when the day's requests are spent",
+        file=RULES_PY,
+        old="    if spent(row, ours) < QUOTA or not _ours(row, ours):\n",
+        new="    if True:\n",
+        seen_by=at(RESUMED, "test_a_token_that_was_given_up_is_used_when_the_quota_is_spent"),
     ),
     Mutant(
         rule="workers with other credentials do not take turns in replacing the token",

@@ -277,6 +277,10 @@ ENGINE: tuple[Case, ...] = (
         "bookings_pkey",
         "reservation_pkey",
     ),
+    case(
+        "read_cleaning_fees",
+        lambda data: {"ids": data.claimed_bookings[2]},
+    ),
     case("read_guest", {"id": booking(7)}, "bookings_pkey"),
     case("lock_bookings", lambda data: {"ids": data.claimed_bookings[2]}, "bookings_pkey"),
     case("lock_bookings_skip", lambda data: {"ids": data.claimed_bookings[2]}, "bookings_pkey"),

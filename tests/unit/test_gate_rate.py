@@ -156,3 +156,24 @@ def test_what_is_left_of_a_limit_frees_no_call_that_we_know_of() -> None:
 def test_a_window_that_we_do_not_limit_is_not_counted() -> None:
     assert told({}, (MINUTE,), {SECOND.key: 0}, now=START) is None
     assert told({}, (), {SECOND.key: 0}, now=START) is None
+
+
+@pytest.mark.parametrize(("window", "left_s"), [(MINUTE, 17), (HOUR, 30)])
+def test_what_others_have_used_is_free_again_when_the_clocks_window_ends(
+    window: Window, left_s: int
+) -> None:
+    now = datetime(2026, 5, 1, 13, tzinfo=UTC) - timedelta(seconds=left_s)
+    counted = told({}, (window,), {window.key: 0}, now=now)
+    assert counted is not None
+    refused = take(counted, (window,), now=now, want=1, least=1)
+    assert refused.granted == 0
+    assert refused.wait <= timedelta(seconds=left_s)
+    later = now + timedelta(seconds=left_s)
+    assert take(counted, (window,), now=later, want=1, least=1).granted == 1
+
+
+def test_what_others_have_used_is_given_back_by_nobody() -> None:
+    counted = told({}, (MINUTE,), {MINUTE.key: 0}, now=START)
+    assert counted is not None
+    after = give_back(counted, (MINUTE,), count=50, taken_at=START)
+    assert take(after, (MINUTE,), now=START, want=1, least=1).granted == 0

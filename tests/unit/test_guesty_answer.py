@@ -33,6 +33,10 @@ from tests.support_guesty_adapter import (
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "pms"
 
 PERMISSION = {"message": "You don't have permission to access, please contact the support."}
+DENIED = (
+    b"<HTML><HEAD><TITLE>Access Denied</TITLE></HEAD><BODY><H1>Access Denied</H1>You don't have"
+    b' permission to access "http&#58;&#47;&#47;open-api" on this server.</BODY></HTML>'
+)
 UNAUTHORIZED = {"error": {"code": "UNAUTHORIZED", "message": "Unauthorized"}}
 
 
@@ -46,6 +50,9 @@ UNAUTHORIZED = {"error": {"code": "UNAUTHORIZED", "message": "Unauthorized"}}
         PERMISSION,
         UNAUTHORIZED,
         {"statusCode": 401, "message": "Unauthorized"},
+        {"statusCode": 401, "message": "Unauthorized", "error": "Unauthorized"},
+        {"statusCode": 403, "message": "Unauthorized", "error": "Forbidden"},
+        {"statusCode": 401, "message": "jwt expired", "error": "Unauthorized"},
         "Unauthorized",
         b"Unauthorized",
         {"message": "The access token expired"},
@@ -79,6 +86,13 @@ def test_the_same_words_elsewhere_are_not_about_the_token(status: int) -> None:
         {"message": "Forbidden resource"},
         {"message": "Only the author may edit"},
         {"error": {"code": "SOMETHING_NEW"}},
+        {"statusCode": 401, "message": "The guest is on a list", "error": "Unauthorized"},
+        {"error": {"code": "UNAUTHORIZED", "message": "Something new"}},
+        ["Unauthorized", "Something new"],
+        {"message": "Forbidden"},
+        DENIED,
+        b"<html><head><title>Unauthorized</title></head></html>",
+        b"<html><body>Your token has expired</body></html>",
         "Service temporarily unavailable",
     ],
 )
@@ -102,6 +116,8 @@ TAKEN = [
     {"error_code": "CREATE_RESERVATION_ERROR", "data": {"errors": ["LISTING_CALENDAR_BLOCKED"]}},
     {"message": "Dates are not available"},
     "Listing is not available for the dates",
+    {"statusCode": 401, "message": "Dates are not available", "error": "Unauthorized"},
+    {"message": "Reservation dates are already taken"},
     [{"path": ["checkInDateLocalized"], "message": "Dates are already booked"}],
 ]
 
@@ -122,6 +138,8 @@ def test_dates_that_are_taken_are_known_whatever_the_status(status: int, body: A
         {"error": {"code": "X_Y", "data": {"errors": ["minNights"]}}},
         {"message": "The maximum number of nights is 30"},
         {"message": "Advance notice of 2 days"},
+        {"statusCode": 401, "message": "Minimum stay is 3", "error": "Unauthorized"},
+        {"statusCode": 401, "message": "The minimum nights are 3", "error": "Unauthorized"},
     ],
 )
 def test_terms_that_are_broken_are_a_refusal_even_at_the_door(body: Any) -> None:

@@ -82,6 +82,17 @@ def test_a_reference_that_exists_already_is_ambiguous_for_a_create_only() -> Non
     assert isinstance(write(answer(409, body), CHANGE), Rejected)
 
 
+def test_taken_dates_are_no_reference_that_exists() -> None:
+    result = write(answer(409, {"message": "Reservation dates are already taken"}), CREATE)
+    assert isinstance(result, Rejected)
+    assert result.dates_taken
+
+
+def test_a_guest_that_exists_is_no_reference_that_exists() -> None:
+    body = {"message": "guest e-mail already exists for another reservation"}
+    assert isinstance(write(answer(422, body), CREATE), Rejected)
+
+
 # What is not there
 
 
@@ -95,11 +106,32 @@ def test_a_reference_that_exists_already_is_ambiguous_for_a_create_only() -> Non
         (404, {}),
         (404, b""),
         (410, {"message": "reservation does not exist"}),
+        (400, {"message": "Reservation 652f0000000000000000b001 not found", "error": "Bad"}),
+        (422, {"message": "The reservation LA2026-48213 could not be found"}),
+        (400, "No such reservation"),
     ],
 )
 def test_a_reservation_that_is_gone_is_absent(status: int, body: Any) -> None:
     for written in (CHANGE, CANCEL):
         assert write(answer(status, body), written) == Absent(http_status=status)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Reservation cancellation policy not found"},
+        {"statusCode": 404, "message": "Reservation status transition not found", "error": "X"},
+        {"error": {"code": "RESERVATION_POLICY_NOT_FOUND"}},
+        {"message": "The reservation's guest does not exist"},
+        b"<html><title>Reservation not found</title></html>",
+    ],
+)
+def test_a_part_of_a_reservation_that_is_missing_proves_nothing_about_it(
+    status: int, body: Any
+) -> None:
+    for written in (CHANGE, CANCEL):
+        assert isinstance(write(answer(status, body), written), Rejected)
 
 
 @pytest.mark.parametrize(

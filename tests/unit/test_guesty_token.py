@@ -12,7 +12,7 @@ from outbox_worker.gate.token_state import UNFINISHED, Request, TokenRow, identi
 from outbox_worker.pms import guesty_token as rules
 from outbox_worker.pms import guesty_token_words as words
 from outbox_worker.pms.guesty_token import Plan, Refusal, Token
-from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
+from outbox_worker.pms.port import Misconfigured, RateLimited
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -58,6 +58,9 @@ def failed(code: str, wait: timedelta, row: TokenRow = EMPTY) -> TokenRow:
 
 def requests(*ages: timedelta) -> tuple[Request, ...]:
     return tuple(Request(at=NOW - age, client=OURS.client) for age in ages)
+
+
+FIVE = requests(5 * HOUR, 4 * HOUR, 3 * HOUR, 2 * HOUR, HOUR)
 
 
 def plan(row: TokenRow, *, share: float = 0.0, locked: bool = True) -> Plan:
@@ -109,6 +112,23 @@ def test_five_requests_in_a_day_are_all() -> None:
     assert plan(replace(EMPTY, requests=of_others)).request
 
 
+def test_a_token_that_was_given_up_is_used_only_when_there_can_be_no_other() -> None:
+    given_up = aged(5 * HOUR, refused=True, requests=FIVE)
+    assert plan(given_up) == Plan(token=TOKEN)
+    assert plan(replace(given_up, requests=FIVE[1:])) == Plan(request=True)
+    for useless in (
+        replace(given_up, credentials="of others"),
+        replace(given_up, since=NOW - DAY, expires_at=NOW),
+        replace(given_up, value=None),
+    ):
+        told = plan(useless).refusal
+        assert isinstance(told, Misconfigured)
+        assert told.code == "token_quota"
+    told = plan(failed(words.CREDENTIALS_REFUSED, HOUR, given_up)).refusal
+    assert isinstance(told, Misconfigured)
+    assert told.code == "credentials_refused"
+
+
 def test_the_last_request_is_kept_while_the_token_is_good() -> None:
     row = aged(DAY - 10 * MINUTE)
     assert plan(replace(row, requests=requests(3 * HOUR, 2 * HOUR, HOUR))).request
@@ -127,7 +147,7 @@ def test_an_early_renewal_that_failed_waits_a_minute_at_least() -> None:
 def test_what_is_under_way_is_waited_for_and_taken_over_when_its_worker_was_lost() -> None:
     row = failed(UNFINISHED, MINUTE)
     assert plan(row, locked=False) == Plan(request=True)
-    assert isinstance(plan(row, locked=True).refusal, Unavailable)
+    assert isinstance(plan(row, locked=True).refusal, RateLimited)
     assert plan(failed(UNFINISHED, timedelta(0)), locked=True).request
 
 
@@ -179,6 +199,11 @@ def test_waits_grow_with_failures_and_the_last_request_is_kept_for_later() -> No
         (aged(DAY + SECOND), Refusal.ENDED),
         (aged(5 * HOUR, forbidden=True), Refusal.FORBIDDEN),
         (aged(7 * HOUR, forbidden=True), Refusal.ENDED),
+        (aged(MINUTE, requests=FIVE), Refusal.FORBIDDEN),
+        (aged(2 * HOUR, requests=FIVE), Refusal.SPENT),
+        (aged(2 * HOUR, requests=FIVE[1:]), Refusal.ENDED),
+        (aged(MINUTE, refused=True, requests=FIVE), Refusal.SPENT),
+        (aged(DAY + SECOND, requests=FIVE), Refusal.ENDED),
         (aged(MINUTE, serial=8), Refusal.REPLACED),
         (aged(MINUTE, credentials="of others"), Refusal.REPLACED),
     ],

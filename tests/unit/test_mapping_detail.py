@@ -48,6 +48,24 @@ def test_guestly_gets_no_detail() -> None:
         ("+49 (0)30/5550.1234", "+493055501234"),
         (None, None),
         ("  ", None),
+        ("+49\u00a030\u20115550\u20131234", "+493055501234"),
+        ("\u202a+49\u200e 30\u2009\u20125550\u20101234\u202c", "+493055501234"),
+        ("+49 30 5550\u20141\u2015234", "+493055501234"),
+        ("\uff0b\uff14\uff19\u3000\uff13\uff10\uff0d5550 1234", "+493055501234"),
+        ("tel:+49-30-5550-1234", "+493055501234"),
+        ("TEL: 0049 30 5550 1234", "+493055501234"),
+        ("+49 ( 0 ) 30 5550 1234", "+493055501234"),
+        ("+49\u00a0(\u00a00\u00a0)30 5550 1234", "+493055501234"),
+        ("(0049)(0)30 5550 1234", "+493055501234"),
+        ("+39 (0)6 5550 1234", "+390655501234"),
+        ("+39 06 5550 1234", "+390655501234"),
+        ("+378 0549 555012", "+3780549555012"),
+        ("+225 07 55 50 12 34", "+2250755501234"),
+        ("+49 30 5550 1234 ext 5", "+493055501234"),
+        ("+49 30 5550 1234 ext. 5", "+493055501234"),
+        ("+49 30 5550 1234x5", "+493055501234"),
+        ("+49 30 5550 1234 (Extension 12)", "+493055501234"),
+        ("tel:+49-30-5550-1234;ext=5", "+493055501234"),
     ],
 )
 def test_a_phone_number_is_sent_as_digits_behind_its_country_code(
@@ -62,6 +80,34 @@ def test_a_phone_without_a_country_code_is_refused(phone: str) -> None:
         mapped(phone=phone)
     assert (caught.value.code, caught.value.field) == ("phone_invalid", "guest_phone")
     assert phone not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "+49 0 30 5550 1234",
+        "+49 030 5550 1234",
+        "+49 (030) 5550 1234",
+        "0049 030 5550 1234",
+        "+49030 5550 1234",
+        "+49 (0)(0)30 5550 1234",
+        "+49 30 (0) 5550 1234",
+        "+1 0 555 010 9999",
+        "+358 040 555 0123",
+    ],
+)
+def test_a_phone_with_a_zero_that_nobody_may_dial_is_refused(phone: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        mapped(phone=phone)
+    assert (caught.value.code, caught.value.field) == ("phone_invalid", "guest_phone")
+    assert "5550" not in f"{caught.value} {caught.value.hint}"
+    assert " 0 " in str(caught.value)
+
+
+@pytest.mark.parametrize("phone", ["+49 30 5550 1234\u00b2", "+49 30 5550 1234\u2026"])
+def test_a_character_that_only_resembles_a_digit_or_a_dot_is_refused(phone: str) -> None:
+    with pytest.raises(MappingError):
+        mapped(phone=phone)
 
 
 @pytest.mark.parametrize("reference", ["L" * 51, "LA2026,48213"])

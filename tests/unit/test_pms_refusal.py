@@ -87,6 +87,8 @@ def test_a_message_is_one_line_of_printable_characters() -> None:
         {"error": {"code": "datesUnavailable"}},
         {"message": "The listing is not available for these dates"},
         {"message": "Dates already booked"},
+        {"message": "Reservation dates are already taken"},
+        {"message": "The dates 2026-12-01 to 2026-12-05 are already taken"},
         "The stay overlaps with another reservation",
         b"<p>These dates are taken</p>",
     ],
@@ -101,6 +103,7 @@ def test_dates_that_are_taken_are_recognised(body: Any) -> None:
         {"error": {"code": "SERVICE_UNAVAILABLE", "message": "try later"}},
         {"error": {"code": "MIN_NIGHTS", "message": "too short"}},
         {"message": "The currency must be that of the listing"},
+        {"message": "The dates are right but the confirmation code is already taken"},
         b"",
     ],
 )
@@ -123,7 +126,26 @@ def test_an_existing_reference_is_recognised() -> None:
     assert read({"error": {"code": "DUPLICATE_CONFIRMATION_CODE"}}).reference_exists
     assert read({"message": "confirmationCode must be unique"}).reference_exists
     assert read({"message": "A reservation with this code already exists"}).reference_exists
-    assert not read({"message": "The guest already exists"}).reference_exists
+    assert read({"message": "Confirmation code LA2026-48213 is already in use"}).reference_exists
+    assert read({"message": "A reservation already exists with this reference"}).reference_exists
+    assert read(
+        {"message": "E11000 duplicate key error collection: x index: confirmationCode_1"}
+    ).reference_exists
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The guest already exists",
+        "guest e-mail already exists for another reservation",
+        "Reservation dates are already taken",
+        "The dates are already taken by the reservation with reference LA2026-1",
+        "reference: the guest's e-mail already exists",
+        "The reservation is a duplicate of a guest",
+    ],
+)
+def test_something_else_that_exists_is_no_existing_reference(message: str) -> None:
+    assert not read({"message": message}).reference_exists
 
 
 ECHOES = [

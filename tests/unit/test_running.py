@@ -122,3 +122,25 @@ async def test_what_is_cut_off_ends_by_whether_its_call_has_begun() -> None:
     assert begun.ambiguous
     assert isinstance(not_begun, Abandon)
     assert len(running) == 0
+
+
+async def test_a_fault_outside_of_every_handler_leaves_nothing_that_is_extended_for_ever() -> None:
+    ended: list[Finished] = []
+    running = Running(ended.append)
+
+    async def fails(claim: Claim, deadline: Deadline) -> Result:
+        del claim, deadline
+        raise RuntimeError
+
+    class Broken(Scripted):
+        def failed(self, claim: Claim, retry: Retry) -> Result:
+            raise RuntimeError(claim.key, retry.code)
+
+    one = item(1, fails)
+    broken = InFlight(claim=one.claim, state=None, handler=Broken(fails), lease=one.lease)
+    caught: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context))
+    running.start(broken)
+    await turns()
+    assert len(running) == 0
+    assert ended == []

@@ -193,3 +193,15 @@ def test_a_mail_server_is_given_as_an_address(url: str, usable: bool) -> None:
     faults = faults_of({"SMTP_URL": url}, SettingsReader.alerts)
 
     assert [fault.split()[0] for fault in faults] == ([] if usable else ["SMTP_URL"])
+
+
+@pytest.mark.parametrize("end", ["/v1", "/v1/", "/open/v2"])
+def test_the_address_of_guesty_is_refused_with_a_version(end: str) -> None:
+    environ = {"GUESTY_API_URL": f"https://open-api.guesty.com{end}"}
+
+    fault = only_fault(environ, SettingsReader.sync)
+
+    assert fault.startswith("GUESTY_API_URL ends with a version")
+    assert "without the version" in fault
+    right = {"GUESTY_API_URL": "http://127.0.0.1:8099/"}
+    assert SettingsReader({**right, "PMS": "guesty"}).sync().api_url == "http://127.0.0.1:8099"

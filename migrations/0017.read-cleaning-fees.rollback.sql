@@ -1,0 +1,1 @@
+drop function outbox.cleaning_fees(uuid[]);

@@ -1,0 +1,118 @@
+"""What operators are told where Guesty refuses a booking or our access, with ``PMS=guesty``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from outbox_worker.database import Connection
+from outbox_worker.errors import OutboxError, PmsUnansweredError, SettingsError
+from outbox_worker.operations.listings import check_listings, list_listings, set_listings
+from outbox_worker.pms.guesty_token_words import forbidden
+from outbox_worker.pms.port import Misconfigured, PmsName
+from outbox_worker.redaction import mask
+from tests.acceptance.test_cli_guesty import LOFT, environ, the_one
+from tests.support_cli import outbox
+from tests.support_engine import insert_booking
+from tests.support_guesty_adapter import Tokens, guesty
+from tests.support_scripted import answering
+from tests.support_simulator_guesty import start_guesty
+
+
+async def test_a_new_price_is_never_said_to_be_sent_again(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    await insert_booking(conn, booking_reference="LA-1", total=480)
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms)
+        set_ = outbox("listings", "set", "sea-loft", LOFT, environ=ours)
+        assert set_.out.splitlines()[-1] == "next: outbox listings check"
+        assert outbox("sync", "LA-1", environ=ours).code == 0
+        link = f"outbox link LA-1 {the_one(pms)['_id']}"
+        await conn.execute("update bookings set total = 500")
+        assert outbox("sync", "LA-1", environ=ours).code == 1
+
+        shown = outbox("show", "LA-1", environ=ours)
+        checked = outbox("check", "LA-1", environ=ours)
+
+        assert f"     {link}" in shown.out.splitlines()
+        assert checked.code == 5
+        assert checked.out.splitlines()[-1] == f"next: {link}"
+        assert "outbox requeue" not in shown.out + checked.out
+        assert outbox(*link.split()[1:], environ=ours).code == 0
+        assert outbox("sync", "LA-1", environ=ours).code == 0
+
+
+async def test_a_price_that_guesty_sets_is_told_by_the_log_alone(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    booking = await insert_booking(conn, booking_reference="LA-1", total=480)
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms)
+        assert outbox("listings", "set", "sea-loft", LOFT, environ=ours).code == 0
+        assert outbox("sync", "LA-1", environ=ours).code == 0
+        told = []
+        for more in ({}, {"LOG_LEVEL": "warning"}):
+            await conn.execute("update bookings set check_out_date = check_out_date + 1")
+            sent = outbox("sync", "LA-1", environ=ours | more)
+            assert sent.code == 0, sent.out + sent.err
+            told.append(sent.err)
+
+    quiet, logged = ("sets the price of a changed stay" in text for text in told)
+    assert (quiet, logged) == (False, True)
+    assert str(booking) in told[1]
+
+
+async def test_a_wrong_address_is_said_to_be_one_and_a_missing_permission_no_setting(
+    database_url: str, tmp_path: Path
+) -> None:
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms)
+        assert outbox("listings", "set", "sea-loft", LOFT, environ=ours).code == 0
+        assert "sea-loft" in outbox("listings", "check", environ=ours).out
+        pms.revoke_tokens()
+
+        forbidden = outbox("listings", "check", environ=ours)
+        elsewhere = outbox(
+            "listings", "check", environ=ours | {"GUESTY_API_URL": f"{pms.url}/elsewhere"}
+        )
+
+    assert (forbidden.code, elsewhere.code) == (1, 2)
+    assert "the API client lacks a permission" in " ".join(forbidden.err.split())
+    assert "setting" not in forbidden.err
+    assert "outbox resume guestly" in " ".join(forbidden.err.split())
+    assert "GUESTY_API_URL" in elsewhere.err
+    assert "GUESTY_CLIENT" not in elsewhere.err
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        ("token_quota", PmsUnansweredError, "the words of the answer (token_quota)"),
+        ("permission_refused", PmsUnansweredError, "(permission_refused)"),
+        ("token_address", SettingsError, "GUESTY_API_URL: the words of the answer"),
+        ("credentials_refused", SettingsError, "GUESTY_CLIENT_ID or GUESTY_CLIENT_SECRET: "),
+    ],
+)
+async def test_what_no_setting_mends_is_not_called_a_setting(
+    conn: Connection, code: str, kind: type[OutboxError], words: str
+) -> None:
+    await set_listings(conn, {"sea-loft": LOFT}, pms=PmsName.GUESTY, actor="anna")
+    rows = await list_listings(conn, pms=PmsName.GUESTY)
+    tokens = Tokens()
+    tokens.answer = Misconfigured(code=code, message="the words of the answer", everybodys=True)
+
+    async with guesty(answering(), tokens=tokens) as (pms, server):
+        with pytest.raises(kind) as caught:
+            [each async for each in check_listings(conn, rows, pms=pms, currency="EUR")]
+        assert server.requests == []
+
+    faults = caught.value.faults if isinstance(caught.value, SettingsError) else ()
+    assert words in "; ".join((str(caught.value), *faults))
+
+
+def test_no_word_of_a_missing_permission_is_taken_for_a_secret() -> None:
+    message = forbidden(403).message
+
+    assert mask(message) == message
