@@ -130,7 +130,8 @@ async def listening(serve: Serve, port: int = 0) -> AsyncIterator[int]:
         left = list(tasks)
         for task in left:
             task.cancel()
-        await asyncio.gather(*left)
+        # one that was cancelled before it began says so
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 @asynccontextmanager

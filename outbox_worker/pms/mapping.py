@@ -79,7 +79,7 @@ def to_reservation(
     phone, detail = _guest_phone(booking, warnings), None
     if pms is PmsName.GUESTY:
         mapping_detail.check_reference(reference)
-        phone = mapping_detail.international(phone)
+        phone = mapping_detail.international(phone, warnings)
         detail = mapping_detail.detail_of(
             booking, fare=fare, longest=_LONGEST_NAME_PART, warnings=warnings
         )

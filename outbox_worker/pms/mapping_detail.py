@@ -51,14 +51,18 @@ def check_reference(reference: str) -> None:
         )
 
 
-def international(phone: str | None) -> str | None:
+def international(phone: str | None, warnings: list[str]) -> str | None:
     """A phone number as E.164 writes it: a plus and digits; None stays None.
 
-    An extension is left out.
+    An extension is left out. A 0 of which nobody knows whether it is dialled from abroad stays: a
+    paid booking does not wait for it.
+
+    Args:
+        phone: As the site holds it.
+        warnings: Gets a sentence about such a 0.
 
     Raises:
-        MappingError: ``phone_invalid``: without a country code nobody knows whom it calls, and with
-            a 0 behind it, or in brackets elsewhere, whether that is dialled.
+        MappingError: ``phone_invalid``: without a country code nobody knows whom it calls.
     """
     if phone is None:
         return None
@@ -68,16 +72,24 @@ def international(phone: str | None) -> str | None:
         number = f"+{number[2:]}"
     misplaced = behind and (len(behind) > 1 or not _COUNTRY_ALONE.fullmatch(number))
     if behind:
-        number += ("0" if number in _ZERO_STAYS else "") + "".join(behind)
+        # in the wrong place it is not known what it says: it stays
+        number = (
+            "0".join((number, *behind))
+            if misplaced or number in _ZERO_STAYS
+            else number + behind[0]
+        )
     if not _E164.fullmatch(number):
-        raise _bad_phone(
-            "The guest's phone number does not begin with a country code such as +49,"
-            " which Guesty demands"
+        raise MappingError(
+            "phone_invalid",
+            "guest_phone",
+            "The guest's phone number does not begin with a country code such as +49, or is too"
+            " short or too long behind it",
+            hint="Correct bookings.guest_phone, or empty it.",
         )
     if misplaced or (_ZERO_BEHIND.match(number) and not number.startswith(_ZERO_STAYS)):
-        raise _bad_phone(
-            "The guest's phone number has a 0 of which nobody knows whether it is dialled from"
-            " abroad; behind the country code, as in +49 (0)30, it is left out"
+        warnings.append(
+            "the guest's phone number has a 0 that may not be dialled from abroad: it was sent as"
+            " it is"
         )
     return number
 
@@ -89,12 +101,6 @@ def _ordinary(phone: str) -> str:
         unicodedata.normalize("NFKC", each) if unicodedata.east_asian_width(each) == "F" else each
         for each in phone
         if unicodedata.category(each) != "Cf"
-    )
-
-
-def _bad_phone(message: str) -> MappingError:
-    return MappingError(
-        "phone_invalid", "guest_phone", message, hint="Correct bookings.guest_phone, or empty it."
     )
 
 
