@@ -49,6 +49,8 @@ def _lines(done: Resumed) -> Iterator[str]:
         yield f"{done.destination}: resumed; it was paused {until_words(done.before)}."
     else:
         yield f"{done.destination}: resumed."
+    if done.no_token:
+        yield "The next call requests an access token, as none was to be requested for a while."
     if done.circuit != "closed":
         yield from wrapped(
             "The last calls all failed: one delivery is tried now, the others follow when it"

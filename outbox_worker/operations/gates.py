@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from outbox_worker.database import Connection
 from outbox_worker.gate import store
+from outbox_worker.gate import token as tokens
 from outbox_worker.gate.circuit import State
 from outbox_worker.gate.store import Pause
 from outbox_worker.operations.actions import record_action
@@ -31,17 +32,20 @@ class Resumed:
         before: The pause that ended; None: there was none.
         waited: Whether the destination itself had asked to be left alone for a while.
         circuit: Not closed: a probe decides, which may be sent at once.
+        no_token: Whether no access token was to be requested for a while.
     """
 
     destination: Destination
     before: Pause | None
     waited: bool
     circuit: State
+    no_token: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether anything was held by a pause, a wait or an open circuit."""
-        return self.before is not None or self.waited or self.circuit is not State.CLOSED
+        waited = self.waited or self.no_token
+        return self.before is not None or waited or self.circuit is not State.CLOSED
 
 
 async def pause(
@@ -83,11 +87,13 @@ async def resume(conn: Connection, destination: Destination, *, actor: str) -> R
     """
     async with conn.transaction():
         gate = await store.lock(conn, destination)
+        token = await tokens.read_hidden(conn, destination)
         resumed = Resumed(
             destination=destination,
             before=gate.pause,
             waited=gate.held,
             circuit=gate.circuit.state,
+            no_token=token.not_before is not None and token.not_before > token.now,
         )
         if resumed.changed:
             await store.resume(conn, destination)

@@ -13,8 +13,6 @@ TOKEN_LIMITED = "token_limited"  # noqa: S105 - a code, no secret
 
 _UNAVAILABLE = "token_unavailable"
 _LONGEST_RETRY = timedelta(hours=1)
-#: A shorter pause is over with the next attempt.
-_WORTH_A_REST = timedelta(seconds=10)
 
 
 def failed(
@@ -48,19 +46,12 @@ def failed(
             return RateLimited(
                 retry_after=max(timedelta(0), min(wait, _LONGEST_RETRY)), http_status=http_status
             )
-        case _ if wait >= _WORTH_A_REST:
-            # nobody tries in vain meanwhile, and no booking is given up for it
-            return RateLimited(
-                retry_after=min(wait, _LONGEST_RETRY),
-                code=_UNAVAILABLE,
-                message=f"Guesty gave no access token ({code}); the next one is requested in"
-                f" {math.ceil(wait / timedelta(minutes=1))} min, or after: outbox resume guestly",
-                http_status=http_status,
-            )
         case _:
+            minutes = math.ceil(wait / timedelta(minutes=1))
+            then = f"in {minutes} min, or after: outbox resume guestly" if minutes else "at once"
             return Unavailable(
                 code=_UNAVAILABLE,
-                message=f"Guesty gave no access token ({code}); it is asked again by itself",
+                message=f"Guesty gave no access token ({code}); the next one is requested {then}",
                 outage=True,
                 http_status=http_status,
             )

@@ -41,7 +41,7 @@ select pg_terminate_backend(a.pid) from (
 
 -- name: new_day
 -- Requests for tokens, and the pauses after them, are a day old; while somebody makes one its record is left alone.
-update outbox.destination g set held_until = g.held_until - interval '25 hours', auth_not_before = g.auth_not_before - interval '25 hours', auth_requests = array(
+update outbox.destination g set auth_not_before = g.auth_not_before - interval '25 hours', auth_requests = array(
   select r.at - interval '25 hours' from unnest(g.auth_requests) with ordinality as r (at, n) order by r.n)
 where g.destination = 'guestly' and pg_try_advisory_xact_lock(hashtextextended('outbox.token guestly', 0)) returning g.token_serial
 

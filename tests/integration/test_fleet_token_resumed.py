@@ -9,9 +9,10 @@ import pytest
 
 from outbox_worker.database import Connection
 from outbox_worker.gate import store as gates
+from outbox_worker.operations import gates as acts
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.pms.guesty_token import QUOTA
-from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
+from outbox_worker.pms.port import Misconfigured, Unavailable
 from tests.support_mail import answer
 from tests.support_token import Endpoint, endpoint, fleet, got, pass_time
 
@@ -59,7 +60,7 @@ async def test_a_token_that_was_given_up_is_used_when_the_quota_is_spent(
         assert isinstance(await worker.refused(token, http_status=403), Unavailable)
         guesty.script.extend([answer(503)] * 4)
         for _ in range(4):
-            assert isinstance(await worker.token(), RateLimited | Unavailable)
+            assert isinstance(await worker.token(), Unavailable)
             await conn.execute(
                 "update outbox.destination set auth_not_before = now() - interval '1 second'"
                 " where destination = 'guestly'"
@@ -71,3 +72,19 @@ async def test_a_token_that_was_given_up_is_used_when_the_quota_is_spent(
         # the next call tries it again: whoever has mended it in Guesty is served
         assert await got(worker) == token
     assert guesty.requests == 5
+
+
+async def test_a_wait_for_the_next_request_ends_with_a_resume_although_nothing_is_paused(
+    database_url: str, conn: Connection, guesty: Endpoint
+) -> None:
+    guesty.script.extend([answer(503)] * 2)
+    async with fleet(database_url, guesty.url, 1) as (worker,):
+        for _ in range(3):
+            assert isinstance(await worker.token(), Unavailable)
+        assert guesty.requests == 2
+        resumed = await acts.resume(conn, Destination.GUESTLY, actor="anna")
+        assert resumed.changed
+        assert resumed.no_token
+        assert (await got(worker)).value
+    again = await acts.resume(conn, Destination.GUESTLY, actor="anna")
+    assert not again.changed

@@ -12,7 +12,7 @@ from outbox_worker.gate.token_state import UNFINISHED, Request, TokenRow, identi
 from outbox_worker.pms import guesty_token as rules
 from outbox_worker.pms import guesty_token_words as words
 from outbox_worker.pms.guesty_token import Plan, Refusal, Token
-from outbox_worker.pms.port import Misconfigured, RateLimited
+from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -147,7 +147,7 @@ def test_an_early_renewal_that_failed_waits_a_minute_at_least() -> None:
 def test_what_is_under_way_is_waited_for_and_taken_over_when_its_worker_was_lost() -> None:
     row = failed(UNFINISHED, MINUTE)
     assert plan(row, locked=False) == Plan(request=True)
-    assert isinstance(plan(row, locked=True).refusal, RateLimited)
+    assert isinstance(plan(row, locked=True).refusal, Unavailable)
     assert plan(failed(UNFINISHED, timedelta(0)), locked=True).request
 
 
