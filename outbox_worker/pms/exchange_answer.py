@@ -15,7 +15,7 @@ from httpx import codes
 from outbox_worker.errors import DecodeError
 from outbox_worker.pms import exact_json, refusal
 from outbox_worker.pms.http import Answered, Broken, NotSent
-from outbox_worker.pms.port import Ambiguous, Misconfigured, RateLimited, Unavailable
+from outbox_worker.pms.port import Ambiguous, Misconfigured, RateLimited, Rejected, Unavailable
 from outbox_worker.pms.retry_after import retry_after
 
 #: After a 429 that does not say for how long.
@@ -85,6 +85,16 @@ def broken(exchange: Broken) -> Ambiguous:
         message=exchange.message,
         outage=is_outage(exchange.status),
         http_status=exchange.status,
+    )
+
+
+def refused_read(answer: Answered, speaker: Speaker, *, what: str) -> Rejected:
+    """A read that was understood and refused; ``what`` is what it asked for, for messages."""
+    told = refusal.read(answer.body, sent=None)
+    return Rejected(
+        code=told.code or f"http_{answer.status}",
+        message=f"{speaker.name} refused the {what} (HTTP {answer.status})",
+        http_status=answer.status,
     )
 
 

@@ -67,12 +67,7 @@ def read(exchange: Exchange, *, what: str) -> ReadAnswer:
     if (failure := _common(exchange)) is not None:
         return failure
     if exchange_answer.is_refusal(status):
-        told = refusal.read(exchange.body, sent=None)
-        return Rejected(
-            code=told.code or f"http_{status}",
-            message=f"Guestly refused the {what} (HTTP {status})",
-            http_status=status,
-        )
+        return exchange_answer.refused_read(exchange, _GUESTLY, what=what)
     return exchange_answer.failed_read(exchange, _GUESTLY)
 
 

@@ -138,12 +138,7 @@ def read(exchange: Exchange, *, what: str) -> ReadAnswer:
     if status in _DOOR:
         return Unavailable(code=f"http_{status}", message=_unclear(status), http_status=status)
     if exchange_answer.is_refusal(status):
-        told = refusal.read(exchange.body, sent=None)
-        return Rejected(
-            code=told.code or f"http_{status}",
-            message=f"Guesty refused the {what} (HTTP {status})",
-            http_status=status,
-        )
+        return exchange_answer.refused_read(exchange, GUESTY, what=what)
     return exchange_answer.failed_read(exchange, GUESTY)
 
 
