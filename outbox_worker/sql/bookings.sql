@@ -32,7 +32,11 @@ left join public.bookings b on b.id = k.id
 left join public.properties p on p.id = b.property_id
 left join outbox.listing l on l.pms = %(pms)s and l.slug = p.slug
 left join outbox.reservation r on r.booking_id = k.id and r.pms = %(pms)s
-left join outbox.reservation o on o.booking_id = k.id and o.pms <> %(pms)s and o.mode = 'live' and r.mode is distinct from 'live'
+-- lateral, so that the planner goes by the key, too, while it has never seen the table and takes it for small
+left join lateral (
+  select x.pms, x.reservation_id from outbox.reservation x
+  where x.booking_id = k.id and x.pms <> %(pms)s and x.mode = 'live' and r.mode is distinct from 'live'
+  order by x.pms limit 1) o on true
 
 -- name: read_cleaning_fees
 select f.booking_id, f.fee from outbox.cleaning_fees(%(ids)s::uuid[]) f
