@@ -1,7 +1,8 @@
 """Connections to Postgres: one way to open them, and the translation of psycopg's errors.
 
-Everything works through a transaction pooler: no session state, no server-side prepared statements,
-no session locks. LISTEN and migrations use a direct connection of their own.
+Everything works through a transaction pooler: no session state, no session locks, and no prepared
+statements but where nothing stands between. LISTEN and migrations use a direct connection of their
+own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors as pg
@@ -23,8 +25,7 @@ from outbox_worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
-    from datetime import timedelta
+    from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 
 Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.AsyncConnection[Row]
@@ -41,6 +42,10 @@ CONNECT_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 15000,
 }
 
+#: Planning is dear beside the work for so many rows at most.
+_MOST_AS_PREPARED = 20
+#: A first statement takes no time at all where a server has just accepted the connection.
+_ANSWERS_WITHIN = timedelta(seconds=5)
 #: After so long a task that was cancelled and goes on waiting is cancelled again.
 _OBEYS_WITHIN_S = 1.0
 
@@ -48,6 +53,13 @@ _OBEYS_WITHIN_S = 1.0
 #: refused: connection exceptions, and whatever an administrator or a crash did.
 _GONE = ("08", "57P")
 _GONE_TOO = ("25P03", "53300")  # idle in a transaction for too long; too many connections
+#: What a session says that has not prepared the statement, or not this one, or against columns that
+#: have changed since.
+_NOT_AS_PREPARED = (
+    pg.InvalidSqlStatementName,
+    pg.DuplicatePreparedStatement,
+    pg.FeatureNotSupported,
+)
 #: Nothing took effect, and nothing is wrong with the statement.
 _BUSY = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 #: Tables of the site by their name, and by what our queries call them.
@@ -71,20 +83,85 @@ _SCHEMA = (
 )
 
 
-async def connect(url: str, *, application_name: str, autocommit: bool = True) -> Connection:
+class PreparingConnection(psycopg.AsyncConnection[Row]):
+    """A connection for many executions of few statements: planned once, where that is possible.
+
+    Planning the claim takes Postgres longer than executing it. Behind a transaction pooler the next
+    statement may reach another session, which has prepared nothing: there, each is planned again.
+
+    A prepared statement that Postgres refuses, as it would after the site has changed the type of a
+    column, ends the connection. Nothing was executed, and whoever connects next prepares nothing.
+    """
+
+    #: Of this process: whether preparing has gone wrong once.
+    _distrusted: ClassVar[bool] = False
+
+    async def prepare_if_direct(self) -> None:
+        """Prepare from now on what is executed twice, unless a pooler stands between.
+
+        A pooler answers for many sessions and cannot tell a client the process of any one.
+
+        Raises:
+            psycopg.OperationalError: It was lost, or did not answer in time and is closed.
+        """
+        try:
+            cursor = await bounded(
+                self.execute("select pg_backend_pid() as pid"), within=_ANSWERS_WITHIN
+            )
+        except TimeoutError:
+            await self.close()
+            raise psycopg.OperationalError("a new connection does not answer") from None
+        row = await cursor.fetchone()
+        direct = row is not None and row["pid"] == self.info.backend_pid
+        if direct and not PreparingConnection._distrusted:
+            self.prepare_threshold = 1
+
+    async def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
+        """As psycopg's; every statement passes through here.
+
+        Raises:
+            psycopg.OperationalError: Besides the usual: a prepared statement was refused.
+        """
+        try:
+            return await super().wait(gen, *args, **options)
+        except _NOT_AS_PREPARED as error:
+            if self.prepare_threshold is None:
+                raise
+            PreparingConnection._distrusted = True
+            await self.close()
+            raise psycopg.OperationalError(
+                f"a prepared statement was refused ({error.sqlstate}): {_first_line(error)}"
+            ) from error
+
+
+def for_rows(count: int) -> bool | None:
+    """What to say to psycopg's ``prepare`` about a statement over so many rows.
+
+    A plan that is kept reckons with about ten rows; over five hundred it joins them each with each.
+
+    Returns:
+        None: as the connection does; False: plan it for their number.
+    """
+    return None if count <= _MOST_AS_PREPARED else False
+
+
+async def connect(
+    url: str, *, application_name: str, autocommit: bool = True, prepares: bool = False
+) -> Connection:
     """Open one connection that also works through a transaction pooler.
 
     Args:
         url: libpq URL or keyword string.
         application_name: Shown in pg_stat_activity.
         autocommit: False begins a transaction at the first statement.
+        prepares: Whether it lives long: see `PreparingConnection`. With autocommit only.
 
     Raises:
         DatabaseUnreachableError: No connection within 5 s; the message names neither password nor
             URL.
     """
     with translated():
-        return await psycopg.AsyncConnection.connect(
+        conn = await PreparingConnection.connect(
             url,
             autocommit=autocommit,
             # the integer 0 would mean "prepare at once", which a pooler cannot serve
@@ -93,6 +170,13 @@ async def connect(url: str, *, application_name: str, autocommit: bool = True) -
             application_name=application_name,
             **CONNECT_OPTIONS,
         )
+        if prepares:
+            try:
+                await conn.prepare_if_direct()
+            except BaseException:
+                await conn.close()
+                raise
+        return conn
 
 
 @contextlib.asynccontextmanager

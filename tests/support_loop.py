@@ -58,7 +58,7 @@ async def cycles(loop: Loop, conn: Connection) -> None:
 @contextlib.asynccontextmanager
 async def running(loop: Loop, url: str) -> AsyncIterator[None]:
     """Run the loop's cycles beside the test, on a connection of their own."""
-    conn = await connect(url, application_name="test loop")
+    conn = await connect(url, application_name="test loop", prepares=True)
     task = asyncio.create_task(cycles(loop, conn))
     try:
         yield

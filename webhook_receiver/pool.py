@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from outbox_worker.database import CONNECT_OPTIONS, Connection, Row, translated
+from outbox_worker.database import CONNECT_OPTIONS, Connection, PreparingConnection, translated
 
 #: Transactions under way at once, and requests that wait for one of them to end. A transaction
 #: takes milliseconds, so a queue this long is served in a fraction of a second.
@@ -32,9 +31,10 @@ class Pool:
     """
 
     def __init__(self, url: str) -> None:
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[PreparingConnection] = AsyncConnectionPool(
             url,
-            connection_class=psycopg.AsyncConnection[Row],
+            connection_class=PreparingConnection,
+            configure=PreparingConnection.prepare_if_direct,
             kwargs={
                 "autocommit": True,
                 "prepare_threshold": None,
@@ -76,7 +76,7 @@ class Pool:
             finally:
                 await self._pool.putconn(conn)
 
-    async def _usable(self, within: timedelta) -> Connection:
+    async def _usable(self, within: timedelta) -> PreparingConnection:
         deadline = time.monotonic() + within.total_seconds()
         while True:
             conn = await self._pool.getconn(timeout=deadline - time.monotonic())

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from outbox_worker.database import Connection, Row
+from outbox_worker.database import Connection, Row, for_rows
 from outbox_worker.errors import DecodeError
 from outbox_worker.outbox.delivery import (
     Claim,
@@ -263,6 +263,7 @@ async def extend(
             "owner": owner,
             "lease": lease,
         },
+        prepare=for_rows(len(claims)),
     )
     rows = await cursor.fetchall()
     return Extended(
@@ -287,7 +288,9 @@ async def settle_held(
         owner: This worker.
     """
     arrays = {name: _array(values) for name, values in columns.items()}
-    cursor = await conn.execute(query("settle_held"), {**arrays, "owner": owner})
+    cursor = await conn.execute(
+        query("settle_held"), {**arrays, "owner": owner}, prepare=for_rows(len(columns["ids"]))
+    )
     return [
         SettledHeld(id=DeliveryId(row["id"]), again=row["again"]) for row in await cursor.fetchall()
     ]
@@ -297,7 +300,9 @@ async def settle_failed(
     conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
 ) -> list[SettledFailed]:
     """Record failures; rows whose fence or owner differ are left alone and not returned."""
-    cursor = await conn.execute(query("settle_failed"), {**columns, "owner": owner})
+    cursor = await conn.execute(
+        query("settle_failed"), {**columns, "owner": owner}, prepare=for_rows(len(columns["ids"]))
+    )
     return [
         SettledFailed(id=DeliveryId(row["id"]), gave_up=row["gave_up"], tell=row["tell"])
         for row in await cursor.fetchall()
@@ -308,7 +313,9 @@ async def release(
     conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
 ) -> list[DeliveryId]:
     """Give rows back uncharged; rows whose fence or owner differ are left alone, not returned."""
-    cursor = await conn.execute(query("release"), {**columns, "owner": owner})
+    cursor = await conn.execute(
+        query("release"), {**columns, "owner": owner}, prepare=for_rows(len(columns["ids"]))
+    )
     return [DeliveryId(row["id"]) for row in await cursor.fetchall()]
 
 

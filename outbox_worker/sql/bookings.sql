@@ -15,13 +15,14 @@ from public.bookings b left join public.properties p on p.id = b.property_id
 where b.id = any (%(ids)s::uuid[])
 
 -- name: read_bookings_for_sync
--- Booking, listing and reservation in one statement, so that they are of one snapshot.
-select b.id, b.booking_reference, b.status, b.payment_status, b.property_id, p.slug, p.name as property_name,
-       b.guest_first_name, b.guest_last_name, b.guest_email, b.guest_phone, b.guest_country, b.guest_company,
+-- Booking, listing and reservation in one statement, so that they are of one snapshot. Texts and the price are cast:
+-- the site may change their types at any time, and a prepared statement could not answer with others.
+select b.id, b.booking_reference::text, b.status::text, b.payment_status::text, b.property_id, p.slug::text, p.name::text as property_name,
+       b.guest_first_name::text, b.guest_last_name::text, b.guest_email::text, b.guest_phone::text, b.guest_country::text, b.guest_company::text,
        case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
        case when b.check_out_date between '0001-01-01' and '9999-12-31' then b.check_out_date end as check_out_date,
-       b.adults, b.children, b.infants, b.total, b.special_requests, b.purpose_of_stay,
-       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id, b.stripe_charge_id,
+       b.adults, b.children, b.infants, b.total::numeric, b.special_requests::text, b.purpose_of_stay::text,
+       b.has_pet, b.early_checkin, b.late_checkout, b.stripe_payment_intent_id::text, b.stripe_charge_id::text,
        case when b.confirmed_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.confirmed_at end as confirmed_at,
        case when b.cancelled_at between '0001-01-02 00:00:00+00' and '9999-12-30 00:00:00+00' then b.cancelled_at end as cancelled_at,
        k.id as key_id, b.id is not null as present, l.listing_id,

@@ -35,7 +35,8 @@ with locked as materialized (
   where b.stripe_payment_intent_id = %(intent_id)s::text and b.stripe_payment_intent_id <> '' or b.id = %(booking_id)s::uuid or b.booking_reference = %(reference)s::text
   order by b.id
   for no key update)
-select l.id, l.booking_reference, l.status, l.payment_status, l.total, l.stripe_payment_intent_id, l.stripe_charge_id
+-- cast: the site may change the type of one, and then a prepared statement could not answer any more
+select l.id, l.booking_reference::text, l.status::text, l.payment_status::text, l.total::numeric, l.stripe_payment_intent_id::text, l.stripe_charge_id::text
 from locked l order by l.created_at, l.id
 
 -- name: inbox_knows_property

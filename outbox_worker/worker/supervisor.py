@@ -239,7 +239,7 @@ class Supervisor:
             logger=None,
         )
         async def attempt() -> Connection:
-            return await connect(self._url, application_name="outbox worker")
+            return await connect(self._url, application_name="outbox worker", prepares=True)
 
         trying = asyncio.create_task(attempt())
         stopping = asyncio.create_task(self._stop.wait())

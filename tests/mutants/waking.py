@@ -11,10 +11,47 @@ STOP = "tests/integration/test_engine_stop_and_wakeup.py"
 RULES = "tests/integration/test_engine_rules_loop.py"
 WAKEUP = "tests/integration/test_engine_rules_wakeup.py"
 ISOLATION = "tests/integration/test_engine_isolation.py"
+PREPARED = "tests/integration/test_database_prepared.py"
+DATABASE_PY = "outbox_worker/database.py"
 PROCESS = "tests/acceptance/test_worker_process.py"
 PROCESS_STOP = "tests/acceptance/test_worker_stop.py"
 
 MUTANTS = (
+    Mutant(
+        rule="nothing is prepared where a pooler may stand between",
+        file=DATABASE_PY,
+        old='row["pid"] == self.info.backend_pid',
+        new="True",
+        seen_by=at(PREPARED, "test_a_session_whose_process_is_not_as_it_was_told_prepares_nothing"),
+    ),
+    Mutant(
+        rule="a prepared statement that is refused ends its connection",
+        file=DATABASE_PY,
+        old="            await self.close()\n"
+        "            raise psycopg.OperationalError(\n                f",
+        new="            raise psycopg.OperationalError(\n                f",
+        seen_by=at(
+            PREPARED,
+            "test_another_column_that_changes_its_type_costs_the_connection_and_nothing_else",
+        ),
+    ),
+    Mutant(
+        rule="a process that met such a refusal prepares nothing more",
+        file=DATABASE_PY,
+        old="            PreparingConnection._distrusted = True\n",
+        new="",
+        seen_by=at(
+            PREPARED,
+            "test_another_column_that_changes_its_type_costs_the_connection_and_nothing_else",
+        ),
+    ),
+    Mutant(
+        rule="a statement over many rows is planned for their number",
+        file=DATABASE_PY,
+        old="return None if count <= _MOST_AS_PREPARED else False",
+        new="return None",
+        seen_by=at(PREPARED, "test_a_plan_is_kept_for_few_rows_only[21-False]"),
+    ),
     Mutant(
         rule="a worker that stops claims nothing more",
         file=LOOP_PY,

@@ -15,8 +15,8 @@ from psycopg import errors as pg
 from structlog.testing import capture_logs
 
 from outbox_worker import migrate
-from outbox_worker.database import Connection, connect
-from outbox_worker.errors import SchemaError
+from outbox_worker.database import Connection, PreparingConnection, connect, translated
+from outbox_worker.errors import DatabaseUnreachableError, SchemaError
 from outbox_worker.worker import wakeup as waking
 from outbox_worker.worker.wakeup import Wakeup
 from tests.pooler.pgbouncer import PoolerError, Pooling, pgbouncer, pooling_of, program
@@ -74,6 +74,45 @@ def test_statements_that_psycopg_prepares_by_itself_do_not_survive_it(pooled_url
         pytest.raises((pg.DuplicatePreparedStatement, pg.InvalidSqlStatementName)),
     ):
         each_in_turn(one, other, one)
+
+
+@needs_pgbouncer
+async def test_our_connections_prepare_nothing_behind_it(pooled_url: str) -> None:
+    several = [await connect(pooled_url, application_name="test", prepares=True) for _ in range(3)]
+    try:
+        for _ in range(3):
+            for conn in several:
+                await conn.execute("select 1")
+        assert [conn.prepare_threshold for conn in several] == [None] * 3
+    finally:
+        for conn in several:
+            await conn.close()
+
+
+@needs_pgbouncer
+async def test_one_that_cannot_be_told_from_the_server_costs_one_connection(
+    pooled_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreparingConnection, "_distrusted", False)
+    several = [await connect(pooled_url, application_name="test") for _ in range(2)]
+    for conn in several:
+        conn.prepare_threshold = 0
+    with pytest.raises(DatabaseUnreachableError, match=r"26000|42P05"):
+        await _each_in_turn(*several, *several)
+    assert [conn.closed for conn in several].count(True) == 1
+    for conn in several:
+        await conn.close()
+
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 0)
+    later = await connect(pooled_url, application_name="test", prepares=True)
+    assert later.prepare_threshold is None
+    await later.close()
+
+
+async def _each_in_turn(*connections: Connection) -> None:
+    with translated():
+        for conn in connections:
+            await conn.execute("select 1")
 
 
 @needs_pgbouncer
