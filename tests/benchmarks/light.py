@@ -19,7 +19,8 @@ from tests.benchmarks.rounds import Rounds
 from tests.support_simulator import API_KEY, LISTING, start_simulator
 
 _CHUNK = 2500
-_LONGEST_S = 40.0
+#: Of work in one process; a machine that is slower does less.
+_LONGEST_S = 600.0
 _STATISTICS = {"shared_preload_libraries": "pg_stat_statements"}
 _STARTS = 5
 
@@ -51,7 +52,7 @@ def measure(options: Options) -> list[Figure]:
             for _ in range(options.rounds):
                 _idle(seen, url, folder, 8.0 if options.quick else 20.0)
                 _starts(seen, url, folder)
-    within = "growth after the first tenth, within 40 s of work"
+    within = "growth after the first tenth"
     return [
         seen.figure("worker, resident", "MiB", most=60, note=f"{first:,} bookings, live, one run"),
         seen.figure("receiver, resident", "MiB", most=80, note=f"{first:,} webhooks, one run"),
@@ -124,7 +125,7 @@ def _worker_live(seen: Rounds, server: Cluster, folder: Path, count: int) -> Non
             "GUESTLY_API_KEY": API_KEY,
         }
         with _worker(url, folder / "worker.log", **live) as running:
-            _synced(url, count, within=180)
+            _synced(url, count, within=_LONGEST_S)
             seen.note("worker, resident", running.resident_mib)
         made = len({line["reference"] for line in pms.effects() if line["op"] == "create"})
         if made != count or len(pms.effects()) != count:
@@ -135,7 +136,7 @@ def _worker_long(seen: Rounds, server: Cluster, folder: Path, first: int, more: 
     with postgres.migrated(server, "long") as url:
         _owe(url, more)
         with _worker(url, folder / "worker.log", GUESTLY_TEST_MODE="true") as running:
-            _synced(url, first, within=120)
+            _synced(url, first, within=_LONGEST_S)
             resident, began = running.resident_mib, time.monotonic()
             while (done := _count(url)) < more and time.monotonic() < began + _LONGEST_S:
                 time.sleep(0.5)

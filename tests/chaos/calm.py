@@ -109,10 +109,10 @@ class _Looking:
 
 
 async def _resumed(playing: Stage) -> int:
-    """Open what waits minutes for a person, as after a token that was refused when it was new."""
+    """End what waits minutes for a person, as after a token that was refused when it was new."""
     try:
         async with connection(playing.database.url, application_name="chaos look") as conn:
-            shut = await rows(conn, "misconfigured")
+            shut = await rows(conn, "waits_for_a_person")
     except DatabaseError:
         return 0
     if shut:

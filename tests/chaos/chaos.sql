@@ -49,8 +49,11 @@ where g.destination = 'guestly' and pg_try_advisory_xact_lock(hashtextextended('
 select token_serial from outbox.destination where destination = 'guestly' and token_refused_at is null
   and clock_timestamp() between token_since + (token_expires_at - token_since) / %(young)s + interval '0.5 s' and token_expires_at
 
--- name: misconfigured
-select destination from outbox.destination where destination = 'guestly' and circuit <> 'closed' and circuit_cause = 'misconfigured'
+-- name: waits_for_a_person
+-- Or for minutes: wrong access, and an access token after two requests in a row that failed.
+select destination from outbox.destination
+where destination = 'guestly'
+  and (circuit <> 'closed' and circuit_cause = 'misconfigured' or auth_not_before > clock_timestamp() + interval '10 s')
 
 -- name: tokens
 select * from chaos.token order by n
