@@ -23,6 +23,7 @@ from outbox_worker.errors import (
     DatabaseUnreachableError,
     SchemaError,
 )
+from outbox_worker.sql import query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
@@ -105,9 +106,7 @@ class PreparingConnection(psycopg.AsyncConnection[Row]):
             psycopg.OperationalError: It was lost, or did not answer in time and is closed.
         """
         try:
-            cursor = await bounded(
-                self.execute("select pg_backend_pid() as pid"), within=_ANSWERS_WITHIN
-            )
+            cursor = await bounded(self.execute(query("session_process")), within=_ANSWERS_WITHIN)
         except TimeoutError:
             await self.close()
             raise psycopg.OperationalError("a new connection does not answer") from None

@@ -49,6 +49,7 @@ class Event(StrEnum):
     TOKEN_FAILED = "token.failed"  # noqa: S105 # a name
     SYNC_DISABLED = "sync.disabled"
     SYNC_TESTING = "sync.testing"
+    SYNC_RISKY = "sync.risky"
     # bookings
     BOOKING_SYNCED = "booking.synced"
     BOOKING_FAILED = "booking.failed"

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from outbox_worker import settings_values as values
 from outbox_worker.errors import SettingsError
+from outbox_worker.settings_catalogue import CREDENTIALS_FOLDER, SETTINGS
 from outbox_worker.settings_source import default_of, misspelt, text_of
 from outbox_worker.settings_types import (
     Address,
@@ -70,6 +71,10 @@ NEEDED_TO_CALL: Mapping[str, tuple[str, ...]] = MappingProxyType(
         _PmsWord.GUESTY: ("GUESTY_CLIENT_ID", "GUESTY_CLIENT_SECRET"),
     }
 )
+
+#: By the value of ``PMS``: the least limit of calls under which a booking can go on, as so many are
+#: taken at once; see `port.Pms.most_calls`.
+LEAST_RATE: Mapping[str, int] = MappingProxyType({_PmsWord.GUESTLY: 2, _PmsWord.GUESTY: 3})
 
 
 class SettingsReader:
@@ -127,8 +132,7 @@ class SettingsReader:
                 if not self._is_set(name):
                     self._fault(
                         f"{name} is missing, and GUESTLY_SYNC_ENABLED=true with "
-                        "GUESTLY_TEST_MODE=false needs it: "
-                        "set it, or turn test mode on"
+                        f"GUESTLY_TEST_MODE=false needs it: {_set_it(name)}, or turn test mode on"
                     )
         quiet = self._duration("PMS_QUIET_SECONDS", _SECOND, least=0, most=3600)
         retry_base = self._duration("SYNC_RETRY_BASE_SECONDS", _SECOND, least=0.001, most=3600)
@@ -153,9 +157,9 @@ class SettingsReader:
             redrive_every=self._duration("SYNC_REDRIVE_MINUTES", _MINUTE, least=0.01, most=10080),
             redrive_for=self._duration("SYNC_REDRIVE_HOURS", _HOUR, least=0, most=8760),
             circuit_failures=self._integer("PMS_CIRCUIT_FAILURES", most=100_000),
-            rate_per_second=self._rate("PMS_RATE_PER_SECOND", most=100_000),
-            rate_per_minute=self._rate("PMS_RATE_PER_MINUTE", most=1_000_000),
-            rate_per_hour=self._rate("PMS_RATE_PER_HOUR", most=10_000_000),
+            rate_per_second=self._rate("PMS_RATE_PER_SECOND", pms, most=100_000),
+            rate_per_minute=self._rate("PMS_RATE_PER_MINUTE", pms, most=1_000_000),
+            rate_per_hour=self._rate("PMS_RATE_PER_HOUR", pms, most=10_000_000),
         )
 
     def pms_access(self, sync: SyncSettings) -> None:
@@ -169,7 +173,9 @@ class SettingsReader:
         for name in NEEDED_TO_CALL[sync.pms]:
             if not self._is_set(name):
                 whom = sync.pms.capitalize()
-                self._fault(f"{name} is missing, and this command asks {whom} itself: set it")
+                self._fault(
+                    f"{name} is missing, and this command asks {whom} itself: {_set_it(name)}"
+                )
 
     def worker(self) -> WorkerSettings:
         """``WORKER_*``, ``METRICS_ADDRESS``, ``HEARTBEAT_URL``; the lease must fit the time-out."""
@@ -251,12 +257,12 @@ class SettingsReader:
     def _integer(self, name: str, *, most: int) -> int:
         return self._default(name, values.integer(least=1, most=most))
 
-    def _rate(self, name: str, *, most: int) -> int:
-        rate = self._default(name, values.integer(least=0, most=most))
-        if rate == 1:
+    def _rate(self, name: str, pms: _PmsWord, *, most: int) -> int:
+        rate, least = self._default(name, values.integer(least=0, most=most)), LEAST_RATE[pms]
+        if 0 < rate < least:
             self._fault(
-                f"{name} is 1, and one booking can take a look-up and a write:"
-                " set 2 or more, or 0 for no limit"
+                f"{name} is {rate}, and one step of a booking can take {least} calls to"
+                f" {pms.capitalize()}: set {least} or more, or 0 for no limit"
             )
         return rate
 
@@ -291,3 +297,8 @@ class SettingsReader:
     def _fault(self, sentence: str) -> None:
         # areas share settings: each fault is told once, in the order of discovery
         self._faults[sentence] = None
+
+
+def _set_it(name: str) -> str:
+    file = f"{CREDENTIALS_FOLDER}/{name}"
+    return f"set it, or under systemd write {file}" if SETTINGS[name].secret else "set it"

@@ -10,6 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+#: Where the units of ``deploy/systemd`` read secrets from, each a file with the setting's name.
+CREDENTIALS_FOLDER = "/etc/booking-outbox/credentials"
+#: Where the settings are kept that a sentence has just named, as hints say it.
+KEPT_IN = f"(each a file of its name in {CREDENTIALS_FOLDER} under systemd, else a variable)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:

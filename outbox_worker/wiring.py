@@ -18,7 +18,7 @@ from outbox_worker.database import Connection, bounded, connection
 from outbox_worker.errors import DatabaseError, OutboxError
 from outbox_worker.events import Event
 from outbox_worker.gate.rate import Window
-from outbox_worker.handlers.booking import MOST_CALLS, BookingHandler
+from outbox_worker.handlers.booking import BookingHandler
 from outbox_worker.handlers.inbox import InboxHandler
 from outbox_worker.handlers.protocol import Handler
 from outbox_worker.handlers.results import SyncRules
@@ -28,6 +28,7 @@ from outbox_worker.outbox.retry import RetryPolicy
 from outbox_worker.payments.inbox import InboxRules
 from outbox_worker.pms.port import Pms, PmsName
 from outbox_worker.settings import SettingsReader
+from outbox_worker.settings_risks import risks
 from outbox_worker.settings_types import (
     Address,
     AlertSettings,
@@ -190,7 +191,8 @@ def gate_rules(sync: SyncSettings, pms: Pms | None) -> dict[Destination, GateRul
         Destination.GUESTLY: GateRules(
             circuit_failures=sync.circuit_failures,
             windows=tuple(Window(limit=limit, length=length) for limit, length in limits if limit),
-            calls_per_claim=MOST_CALLS,
+            # without an adapter, nothing is claimed that could call anybody
+            calls_per_claim=1 if pms is None else pms.most_calls,
             quiet=sync.quiet,
             name=sync.pms,
             heard=tuple if pms is None else pms.heard,
@@ -209,9 +211,7 @@ async def _work(config: WorkerConfig, manager: ServiceManager, *, drain: bool) -
     slots = config.worker.concurrency
     async with (
         open_pms(config.sync, config.database, connections=slots) as pms,
-        open_channels(
-            config.alerts, lease=config.worker.lease, currency=config.sync.currency
-        ) as channels,
+        open_channels(config.alerts, lease=config.worker.lease, sync=config.sync) as channels,
         contextlib.aclosing(DeadMan(config.worker.heartbeat_url)) as deadman,
     ):
         handlers = _handlers(config, pms, channels)
@@ -307,7 +307,8 @@ async def _announce(config: WorkerConfig, worker_id: WorkerId) -> None:
     if not config.sync.enabled:
         logger().warning(
             Event.SYNC_DISABLED,
-            message="Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false):"
+            message=f"{PmsName(config.sync.pms).display_name} sync is disabled"
+            " (GUESTLY_SYNC_ENABLED=false):"
             " bookings are held until it is enabled",
         )
     elif config.sync.test_mode:
@@ -315,6 +316,9 @@ async def _announce(config: WorkerConfig, worker_id: WorkerId) -> None:
             Event.SYNC_TESTING,
             message="TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to the PMS",
         )
+    else:
+        for risk in risks(config.sync):
+            logger().warning(Event.SYNC_RISKY, message=risk, pms=config.sync.pms)
     try:
         blinded = await bounded(_blinded(config.database.url.reveal()), within=_PATIENCE)
     except (DatabaseError, TimeoutError):

@@ -13,7 +13,8 @@ from outbox_worker.handlers.email import EmailHandler
 from outbox_worker.handlers.protocol import Handler
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.outbox.retry import RetryPolicy
-from outbox_worker.settings_types import AlertSettings
+from outbox_worker.pms.port import PmsName
+from outbox_worker.settings_types import AlertSettings, SyncSettings
 
 #: Messages at once of each channel; a chat takes about one in a second.
 CHANNEL_SLOTS = {Destination.EMAIL: 2, Destination.CHAT: 1}
@@ -33,17 +34,23 @@ CHANNEL_POLICY = RetryPolicy(
 
 @contextlib.asynccontextmanager
 async def open_channels(
-    alerts: AlertSettings, *, lease: timedelta, currency: str
+    alerts: AlertSettings, *, lease: timedelta, sync: SyncSettings
 ) -> AsyncIterator[tuple[Handler[Any], ...]]:
     """The handlers of mail and chat, also of a channel that is not set up: it settles its rows.
 
     A message is bounded by half a lease: one that could outlive its lease is never begun.
     """
-    longest = min(_TIMEOUT, lease / 2)
+    longest, pms = min(_TIMEOUT, lease / 2), PmsName(sync.pms)
     async with _open_mail(alerts, longest) as mail, _open_chat(alerts, longest) as chat:
         yield (
-            EmailHandler(mail, policy=CHANNEL_POLICY, currency=currency, alone=chat is None),
-            ChatHandler(chat, policy=CHANNEL_POLICY),
+            EmailHandler(
+                mail,
+                policy=CHANNEL_POLICY,
+                currency=sync.currency,
+                pms=pms,
+                alone=chat is None,
+            ),
+            ChatHandler(chat, policy=CHANNEL_POLICY, pms=pms),
         )
 
 

@@ -7,9 +7,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from outbox_worker.alerts.alert import AlertKind
 from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
 from outbox_worker.operations.explain import Explanation, explain
 from outbox_worker.operations.fleet import Fleet, SyncMode, Worker
+from outbox_worker.operations.price import UnknownPrice
 from outbox_worker.operations.refs import Subject, Target
 from outbox_worker.operations.timeline import (
     AlertFacts,
@@ -47,7 +49,7 @@ WORKER = Worker(
 def a_fleet(**changes: Any) -> Fleet:
     values: dict[str, Any] = {
         "workers": (WORKER,),
-        "mode": SyncMode(enabled=True, test_mode=False),
+        "mode": SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY),
         "closed": {},
         "now": NOW,
     }
@@ -109,6 +111,10 @@ def held(mode: Mode = Mode.LIVE, *, state_known: bool = True) -> ReservationFact
     )
 
 
+def an_alert(kind: AlertKind = AlertKind.REPORTED, *, code: str | None = None) -> AlertFacts:
+    return AlertFacts(id=3, kind=kind, message=None, code=code)
+
+
 def said(
     delivery: DeliveryFacts | None,
     *,
@@ -118,6 +124,7 @@ def said(
     as_wanted: bool = True,
     name: str = "LA-1",
     alerts: tuple[AlertFacts, ...] = (),
+    price: UnknownPrice | None = None,
 ) -> Explanation:
     timeline = Timeline(
         target=Target(subject=Subject.BOOKING, key=str(BOOKING), name=name),
@@ -128,7 +135,7 @@ def said(
         entries=(),
         alerts=alerts,
     )
-    return explain(timeline, fleet or a_fleet(), as_wanted=as_wanted)
+    return explain(timeline, fleet or a_fleet(), as_wanted=as_wanted, price=price)
 
 
 def commands(explanation: Explanation) -> list[str]:

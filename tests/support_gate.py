@@ -11,7 +11,7 @@ from typing import Any
 from outbox_worker.database import Connection
 from outbox_worker.gate.rate import Window
 from outbox_worker.handlers.effect import Result
-from outbox_worker.handlers.protocol import Deadline
+from outbox_worker.handlers.protocol import Deadline, Handler
 from outbox_worker.metrics import Metrics
 from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination, WorkerId
 from outbox_worker.outbox.outcome import AttemptOutcome, Done, Park, Retry, Wait
@@ -109,7 +109,7 @@ def keeper_of(
 
 def gated_loop(
     url: str,
-    *handlers: Scripted,
+    *handlers: Handler[Any],
     owner: str = "worker-a",
     windows: tuple[Window, ...] = (),
     failures: int = 5,

@@ -20,7 +20,6 @@ from outbox_worker.pms.port import (
     Misconfigured,
     Parts,
     Pms,
-    RateLimited,
     Reservation,
     Unavailable,
 )
@@ -112,10 +111,10 @@ class Tokens:
     """A `TokenSource` that says what a test has put into it, and remembers what it was told."""
 
     def __init__(self) -> None:
-        self.answer: Token | RateLimited | Unavailable | Misconfigured = Token("secret-1", 1)
+        self.answer: Token | Unavailable | Misconfigured = Token("secret-1", 1)
         self.refusals: list[tuple[int, int]] = []
 
-    async def token(self) -> Token | RateLimited | Unavailable | Misconfigured:
+    async def token(self) -> Token | Unavailable | Misconfigured:
         return self.answer
 
     async def refused(self, token: Token, *, http_status: int) -> Unavailable | Misconfigured:

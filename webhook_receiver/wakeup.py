@@ -13,8 +13,8 @@ from webhook_receiver.pool import Pool
 
 #: Time between two notifications in the long run: everybody who commits one waits for everybody
 #: else's. One that comes alone is not kept waiting by the one before: so many may come early.
-_GAP_S = 0.05
-_AT_ONCE = 1
+_GAP_S = 0.04
+_AT_ONCE = 2
 _PATIENCE = timedelta(seconds=1)
 
 

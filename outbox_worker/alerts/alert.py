@@ -17,6 +17,9 @@ AlertId = NewType("AlertId", int)
 #: Where alerts are told. A channel that is not set up settles them as ``not_configured``.
 ALERT_CHANNELS = (Destination.EMAIL, Destination.CHAT)
 
+#: Code of the alert that the price of a stay in the PMS is not known to be what was paid.
+PRICE_UNKNOWN = "price_unknown"
+
 #: How many deliveries one mail names at most; those beyond it go into the next mail.
 PAGE = 500
 
@@ -56,12 +59,14 @@ class NewAlert:
         booking_id: The booking that it is about, when it is about one.
         facts: Ids, codes and amounts for its text, by snake_case name; never guest data. They are
             cleaned and cut when they are stored.
+        again: Whether it is told once more where the incident is open already.
     """
 
     kind: AlertKind
     fingerprint: str
     booking_id: UUID | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,5 +193,8 @@ class Incident:
             return True
         if self.kind is AlertKind.TEST:
             return False
+        if self.facts.get("code") == PRICE_UNKNOWN and self.resolved_at is None:
+            # names no delivery: what came after the last message is told by the next one
+            return self.told_at is None or self.told_at < self.last_seen_at
         # solved and not told, or back again after it was told to be solved
         return (self.resolved_at is None) != (self.solved_told_at is None)

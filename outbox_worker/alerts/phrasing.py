@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
 from outbox_worker.alerts import shown
 from outbox_worker.alerts.alert import ALERT_CHANNELS, Incident, NamedDelivery, Stay
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.port import PmsName
 
-_PMS = {"guestly": "Guestly", "guesty": "Guesty"}
+_PMS = {name.value: name.display_name for name in PmsName}
 _CHANNELS = {Destination.EMAIL: "e-mail", Destination.CHAT: "chat"}
 
 
@@ -55,7 +56,14 @@ class Words:
 
 def pms(incident: Incident) -> str:
     """The PMS by its name."""
-    return _PMS.get(incident.facts.get("pms", ""), "Guestly")
+    return _PMS.get(incident.facts.get("pms", ""), "the PMS")
+
+
+def told_with(incident: Incident, pms: PmsName) -> Incident:
+    """The same, with the PMS that bookings go to where it does not say which one it is about."""
+    if incident.facts.get("pms") in _PMS:
+        return incident
+    return replace(incident, facts={**incident.facts, "pms": pms})
 
 
 def booking(stay: Stay | None) -> str:

@@ -17,6 +17,7 @@ from outbox_worker.alerts.alert import AlertKind, Incident, NamedDelivery, Stay
 from outbox_worker.alerts.phrasing import Words
 from outbox_worker.alerts.port import AlertMessage
 from outbox_worker.outbox.delivery import State
+from outbox_worker.pms.port import PmsName
 
 #: Bookings shown in full; the others of a mail follow in a table.
 FULL_BLOCKS = 20
@@ -45,17 +46,19 @@ class TableRow:
     trouble: str
 
 
-def message(incident: Incident, *, currency: str) -> AlertMessage:
+def message(incident: Incident, *, currency: str, pms: PmsName) -> AlertMessage:
     """The next mail about an incident.
 
     Args:
         incident: As it is now.
         currency: Of every booking's total, ISO 4217.
+        pms: Whom bookings go to; an incident may be about another one.
 
     Returns:
         A mail that names every delivery of ``incident.named``. Its Message-ID follows from the
         alert and the number of mails accepted so far.
     """
+    incident = phrasing.told_with(incident, pms)
     said = words.of(incident)
     subject = _subject(said)
     blocks, table = _named(incident, currency)

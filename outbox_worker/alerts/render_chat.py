@@ -11,6 +11,7 @@ from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind, Incident, Name
 from outbox_worker.alerts.phrasing import Tone, Words
 from outbox_worker.alerts.port import ChatMessage
 from outbox_worker.outbox.delivery import State
+from outbox_worker.pms.port import PmsName
 
 #: Longest text: Discord takes 2,000 characters.
 LIMIT = 1900
@@ -50,16 +51,18 @@ _ESCAPED = str.maketrans(
 )
 
 
-def message(incident: Incident) -> ChatMessage:
+def message(incident: Incident, *, pms: PmsName) -> ChatMessage:
     """The next chat message about an incident.
 
     Args:
         incident: As it is now to the chat.
+        pms: Whom bookings go to; an incident may be about another one.
 
     Returns:
         A message that names every delivery of ``incident.named``, or all untold ones of a solved
         incident.
     """
+    incident = phrasing.told_with(incident, pms)
     said = words.of(incident)
     must = [_headline(said), *_names(incident), *_commands(said), _footer(incident)]
     room = LIMIT - sum(len(line) + 1 for line in must)

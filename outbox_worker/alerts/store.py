@@ -93,7 +93,7 @@ async def raise_alerts(
         conn: Inside the transaction that changes what the alert is about; it holds the deliveries.
         reports: In any order.
         channels: Where alerts are told: ``(channel, alert id)`` is requested for each alert that is
-            new or names something new.
+            new, names something new, or is to be told again.
 
     Returns:
         One result for each report, in the same order.
@@ -113,7 +113,8 @@ async def raise_alerts(
         key: RaisedAlert(id=alert_id, opened=is_new, named=named[alert_id])
         for key, (alert_id, is_new) in opened.items()
     }
-    news = [alert.id for alert in raised.values() if alert.opened or alert.named]
+    again = {_incident(report.alert) for report in reports if report.alert.again}
+    news = [each.id for key, each in raised.items() if each.opened or each.named or key in again]
     await _request(conn, news, channels)
     return tuple(raised[_incident(report.alert)] for report in reports)
 
@@ -150,7 +151,7 @@ async def resolve(
     """Resolve the open alert of an incident that names no deliveries: what it told of is over.
 
     Args:
-        conn: Inside the transaction that ends it; it locks no other alert.
+        conn: Inside the transaction that ends it; it locks no other alert, or has locked them all.
         kind: Kind of incident.
         fingerprint: Which one of them.
         channels: Asked to tell that it is solved.

@@ -10,9 +10,10 @@ from outbox_worker.alerts import (
     words_channel,
     words_gate,
     words_payment,
+    words_price,
     words_sync,
 )
-from outbox_worker.alerts.alert import AlertKind, Incident
+from outbox_worker.alerts.alert import PRICE_UNKNOWN, AlertKind, Incident
 from outbox_worker.alerts.phrasing import Step, Tone, Words
 from outbox_worker.outbox.delivery import State
 
@@ -46,7 +47,8 @@ def _open(incident: Incident) -> Words:
         case AlertKind.EVENT_MALFORMED:
             return words_payment.event_malformed(incident)
         case AlertKind.REPORTED:
-            return _reported(incident)
+            of_price = incident.facts.get("code") == PRICE_UNKNOWN
+            return words_price.of(incident) if of_price else _reported(incident)
         case AlertKind.CHANNEL_FAILING:
             return words_channel.failing(incident)
         case AlertKind.TEST:
@@ -122,6 +124,8 @@ def _solved_symptom(incident: Incident) -> str:
             return f"{phrasing.booking(incident.stay)}: the question about its payment is closed"
         case AlertKind.CHANNEL_FAILING:
             return words_channel.solved(incident)
+        case AlertKind.REPORTED if incident.facts.get("code") == PRICE_UNKNOWN:
+            return words_price.solved(incident)
         case AlertKind.REPORTED | AlertKind.TEST:
             return f"{phrasing.booking(incident.stay)} needs no further look"
         case _:

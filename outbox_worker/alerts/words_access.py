@@ -1,4 +1,4 @@
-"""What a refusal of our access comes to where its code tells more than "key or address". Pure."""
+"""What a lack of access comes to where its code tells more than "key or address". Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from outbox_worker.alerts.phrasing import Step
+from outbox_worker.gate.token_state import NO_TOKEN
+from outbox_worker.settings_catalogue import KEPT_IN
 
 _RESUME = ("outbox resume guestly",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """One such refusal.
+    """One such lack.
 
     Args:
         symptom: For the subject.
@@ -41,6 +43,18 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
                 " its own. When you set other credentials, restart the worker."
             ),
         ),
+        NO_TOKEN: Access(
+            symptom="Guesty gives no access token",
+            happened=f"Guesty's requests for access tokens fail ({NO_TOKEN}), and no booking can be"
+            " sent without one.",
+            then="The next one is requested by itself after 1 minute, then after 10 and 60. The"
+            " last of five a day is kept for 6 hours.",
+            step=Step(
+                text="See whether Guesty reports an outage. Once it works again, there is no need"
+                " to wait:",
+                commands=_RESUME,
+            ),
+        ),
         "credentials_refused": Access(
             symptom="Guesty refuses our client id or secret",
             happened="Guesty refuses GUESTY_CLIENT_ID or GUESTY_CLIENT_SECRET"
@@ -48,8 +62,8 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             then="The same pair is tried again after six hours; each try spends one of five"
             " tokens a day.",
             step=Step(
-                text="Correct them and restart the worker. If they were right, and it was mended"
-                " in Guesty:",
+                text=f"Correct them {KEPT_IN} and restart the worker. If they were right, and it"
+                " was mended in Guesty:",
                 commands=_RESUME,
             ),
         ),

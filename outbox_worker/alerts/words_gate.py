@@ -5,6 +5,7 @@ from __future__ import annotations
 from outbox_worker.alerts import phrasing, shown
 from outbox_worker.alerts.alert import AlertKind, Incident
 from outbox_worker.alerts.phrasing import Step, Tone, Words
+from outbox_worker.alerts.words_access import ACCESS, Access
 
 _GUEST = "Their booking as the site shows it. Nothing looks wrong to them."
 
@@ -21,6 +22,8 @@ def _circuit_open(incident: Incident) -> Words:
     code = shown.error_code(incident.facts.get("code"))
     if code == "rate_limited":
         return _resting(pms)
+    if (known := ACCESS.get(code or "")) is not None:
+        return _without_access(pms, known)
     why = f" ({code})" if code else ""
     return Words(
         tone=Tone.WARNING,
@@ -39,6 +42,24 @@ def _circuit_open(incident: Incident) -> Words:
                 text="Once it works again, there is no need to wait for the next try:",
                 commands=("outbox resume guestly",),
             ),
+        ),
+    )
+
+
+def _without_access(pms: str, known: Access) -> Words:
+    return Words(
+        tone=Tone.WARNING,
+        symptom=f"{known.symptom}, bookings are held",
+        happened=(
+            known.happened,
+            known.then,
+            "Nothing is lost: with the next one, everything is sent by itself.",
+        ),
+        guest_sees=_GUEST,
+        risk=f"Until then the nights of new bookings are still on sale in {pms}'s other channels.",
+        steps=(
+            known.step,
+            Step(text="See how many bookings are waiting:", commands=("outbox status",)),
         ),
     )
 

@@ -12,6 +12,8 @@ from outbox_worker.alerts.phrasing import Step, Tone, Words
 from outbox_worker.alerts.words_access import ACCESS
 from outbox_worker.alerts.words_refused import BY_HAND, NIGHTS_TAKEN, REMEDIES
 from outbox_worker.outbox.delivery import State
+from outbox_worker.pms.port import PmsName
+from outbox_worker.settings_catalogue import KEPT_IN
 
 #: Commands in one mail; beyond it the list itself would be the trouble.
 _COMMANDS = 10
@@ -73,8 +75,8 @@ def misconfigured(incident: Incident) -> Words:
     they, are, itself = ("It", "is", "itself") if len(fresh) == 1 else ("They", "are", "themselves")
     settings = (
         "GUESTLY_API_KEY and GUESTLY_API_URL"
-        if pms == "Guestly"
-        else "GUESTY_CLIENT_ID, GUESTY_CLIENT_SECRET and GUESTY_API_URL"
+        if pms == PmsName.GUESTLY.display_name
+        else f"GUESTY_CLIENT_ID, GUESTY_CLIENT_SECRET {KEPT_IN} and GUESTY_API_URL"
     )
     return Words(
         tone=Tone.ACTION,

@@ -1,4 +1,4 @@
-"""``outbox check``: ask Guestly what it holds for one booking."""
+"""``outbox check``: ask the PMS what it holds for one booking."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import click
 
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.exits import ExitCode
-from outbox_worker.cli.invocation import Invocation, standard_options
+from outbox_worker.cli.invocation import Invocation, pms_name, standard_options
 from outbox_worker.cli.layout import moment, wrapped
+from outbox_worker.cli.price import price_lines
 from outbox_worker.cli.reply import Reply
 
 if TYPE_CHECKING:
@@ -22,18 +23,18 @@ if TYPE_CHECKING:
 
 @click.command(
     "check",
-    short_help="Ask Guestly what it holds for a booking.",
+    short_help="Ask the PMS what it holds for a booking.",
     epilog=examples("outbox check LA2026-48213", "outbox check LA2026-48213 --json"),
 )
 @click.argument("ref")
 @standard_options
 @click.pass_obj
 def command(invocation: Invocation, *, ref: str) -> Reply:
-    """Ask Guestly now what it holds for a booking, and compare.
+    """Ask the PMS now what it holds for a booking, and compare.
 
-    Nothing is written to Guestly. Where the answer to an earlier call was lost, this
+    Nothing is written to the PMS. Where the answer to an earlier call was lost, this
     answer settles the matter as soon as it proves something. Exit code 5 when a person
-    is needed. Needs GUESTLY_API_URL and GUESTLY_API_KEY, whatever the mode.
+    is needed. Needs the PMS's address and credentials, whatever the mode.
     """
     reader = invocation.settings()
     database, sync = reader.database(), reader.sync()
@@ -45,7 +46,7 @@ def command(invocation: Invocation, *, ref: str) -> Reply:
     )
     return Reply(
         data=checked,
-        lines=tuple(_lines(checked)),
+        lines=tuple(_lines(checked, pms=pms_name(sync))),
         code=ExitCode.NEEDS_PERSON if checked.needs_person else ExitCode.DONE,
     )
 
@@ -74,42 +75,43 @@ async def _check(
         )
 
 
-def _lines(done: Checked) -> Iterator[str]:
+def _lines(done: Checked, *, pms: str) -> Iterator[str]:
     state = done.state.value if done.state else "never requested"
     yield f"{done.name}  {state}"
-    yield from wrapped(_finding(done))
+    yield from wrapped(_finding(done, pms))
     for each in done.found:
-        yield from _reservation(each, done)
+        yield from _reservation(each, done, pms)
     if settled := _settled(done):
         yield from wrapped(settled)
-    yield from _next(done)
+    yield from price_lines(done.price)
+    yield from _next(done, pms)
 
 
-def _finding(done: Checked) -> str:
+def _finding(done: Checked, pms: str) -> str:
     match done.finding.value:
         case "absent":
             record = f"; {done.on_record} is on record" if done.on_record else ""
-            return f"Guestly holds nothing under its reference{record}."
+            return f"{pms} holds nothing under its reference{record}."
         case "as_wanted":
-            return "Guestly holds it as it is here."
+            return f"{pms} holds it as it is here."
         case "agrees":
-            return "Guestly holds it as it is here, as far as its answer shows."
+            return f"{pms} holds it as it is here, as far as its answer shows."
         case "differs":
-            return "Guestly holds it, but not as it is here."
+            return f"{pms} holds it, but not as it is here."
         case "foreign":
-            return "Guestly holds another stay under its reference."
+            return f"{pms} holds another stay under its reference."
         case "several":
-            return "Guestly holds several reservations of it."
+            return f"{pms} holds several reservations of it."
         case _:
-            return f"Guestly holds it under another id; {done.on_record} is on record."
+            return f"{pms} holds it under another id; {done.on_record} is on record."
 
 
-def _reservation(remote: Remote, done: Checked) -> Iterator[str]:
+def _reservation(remote: Remote, done: Checked, pms: str) -> Iterator[str]:
     marks = [remote.status or "status unknown"]
     marks += [] if remote.ours or remote.reservation_id == done.on_record else ["another stay"]
     yield f"  {remote.reservation_id}  {', '.join(marks)}"
     for each in remote.differences:
-        values = f": {each.here} here, {each.there} in Guestly" if each.there else " differs"
+        values = f": {each.here} here, {each.there} in {pms}" if each.there else " differs"
         yield from wrapped(f"{each.what}{values}", first="    ")
 
 
@@ -134,7 +136,7 @@ def _settled(done: Checked) -> str:
             return ""
 
 
-def _next(done: Checked) -> Iterator[str]:
+def _next(done: Checked, pms: str) -> Iterator[str]:
     from outbox_worker.alerts.words_refused import BY_HAND
 
     ref = _word(done)
@@ -142,7 +144,7 @@ def _next(done: Checked) -> Iterator[str]:
     finding = done.finding.value
     if finding in {"several", "another"}:
         what = (
-            "Cancel all but one of them in Guestly, then say which one is left:"
+            f"Cancel all but one of them in {pms}, then say which one is left:"
             if finding == "several"
             else "Find out which one is right, and say so:"
         )
@@ -151,7 +153,7 @@ def _next(done: Checked) -> Iterator[str]:
         yield f"     outbox link {ref} {own[0] if own else 'RESERVATION_ID'}"
     elif finding == "foreign":
         yield from wrapped(
-            "Correct the confirmation code of the other stay in Guestly, then:", first="fix: "
+            f"Correct the confirmation code of the other stay in {pms}, then:", first="fix: "
         )
         yield f"     outbox requeue {ref} --wait"
     elif not done.needs_person:
@@ -159,7 +161,7 @@ def _next(done: Checked) -> Iterator[str]:
         yield f"next: outbox check {ref}" if again else show
     elif finding == "absent" and done.on_record:
         yield from wrapped(
-            "It is never created a second time by itself. Enter the stay in Guestly, then:",
+            f"It is never created a second time by itself. Enter the stay in {pms}, then:",
             first="fix: ",
         )
         yield f"     outbox link {ref} RESERVATION_ID"

@@ -34,7 +34,7 @@ def command(invocation: Invocation) -> Reply:
     from outbox_worker.operations.destinations import list_destinations
     from outbox_worker.operations.fleet import SyncMode
 
-    ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+    ours = SyncMode.of(sync)
     found = invocation.on_database(
         database, "destinations", lambda conn: list_destinations(conn, ours)
     )
@@ -67,16 +67,20 @@ def _cells(each: ListedDestination) -> tuple[str, str, str, str, str]:
 def _why(each: ListedDestination) -> str:
     """What a person wants to know of a destination that is not simply open; else empty."""
     from outbox_worker.operations.destinations import Openness
+    from outbox_worker.operations.fleet import disabled
 
     match each.openness:
         case Openness.OPEN:
             return "nothing is sent (GUESTLY_TEST_MODE=true)" if each.test_mode else ""
         case Openness.DISABLED:
-            return "Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)"
+            return disabled(each.pms) if each.pms is not None else "disabled"
         case Openness.PAUSED:
             ends = _moment(each.until) if each.until else "it is resumed"
             why = f": {each.reason}" if each.reason else ""
             return f"by {each.by} since {_moment(each.since)} until {ends}{why}"
+        case Openness.CIRCUIT_OPEN | Openness.PROBING if each.no_token:
+            at = f"at {_moment(each.next_token_at)}" if each.next_token_at else "with the next call"
+            return f"{each.no_token} since {_moment(each.since)}; the next is requested {at}"
         case Openness.CIRCUIT_OPEN:
             probe = until(each.until - each.now) if each.until else "soon"
             probe = probe if each.until is None or each.until > each.now else "now"
@@ -100,7 +104,7 @@ def _moment(at: datetime | None) -> str:
 
 def _next(found: Sequence[ListedDestination]) -> str:
     for each in found:
-        if each.openness == "paused":
+        if each.openness == "paused" or each.no_token:
             return f"outbox resume {each.destination}"
     for each in found:
         if each.openness in {"circuit open", "probing"}:

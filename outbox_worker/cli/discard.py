@@ -65,7 +65,7 @@ def command(
 ) -> Reply:
     """Say that bookings (or events) are not owed: nothing is sent for them.
 
-    What a worker is sending now is refused. What Guestly holds stays there: to have
+    What a worker is sending now is refused. What the PMS holds stays there: to have
     a stay cancelled there, cancel the booking; for one that was entered there by hand
     use `outbox link`. Nothing is forgotten: `outbox requeue` sends it after all.
     """
@@ -100,7 +100,7 @@ def command(
         skipped=tuple(each for part in run.done for each in part.skipped),
         closed=tuple(each for part in run.done for each in part.closed),
     )
-    lines = tuple(_answer(outcome, chosen=len(items)))
+    lines = tuple(_answer(outcome, chosen=len(items), pms=invocation.pms()))
     return Reply(data=outcome, lines=lines, code=_exit_code(outcome))
 
 
@@ -135,7 +135,7 @@ def _exit_code(outcome: Outcome) -> ExitCode:
     return ExitCode.PARTLY if left else ExitCode.DONE
 
 
-def _answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
+def _answer(outcome: Outcome, *, chosen: int, pms: str) -> Iterator[str]:
     yield from left_alone([(each.name, each.reason) for each in outcome.skipped])
     if outcome.closed:
         yield f"{counted(len(outcome.closed), 'alert')} closed."
@@ -143,7 +143,7 @@ def _answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
         shown = ", ".join(each.name for each in outcome.discarded[:_SHOWN])
         yield from wrapped(f"Discarded: {len(outcome.discarded)} ({shown})")
         yield from more(len(outcome.discarded))
-        yield from _remarks(outcome.discarded)
+        yield from _remarks(outcome.discarded, pms)
     left = chosen - len(outcome.discarded) - len(outcome.skipped)
     if outcome.interrupted and left:
         yield f"Interrupted: {counted(left, 'row')} not reached."
@@ -162,14 +162,14 @@ def _answer(outcome: Outcome, *, chosen: int) -> Iterator[str]:
         )
 
 
-def _remarks(discarded: Sequence[Discarded]) -> Iterator[str]:
+def _remarks(discarded: Sequence[Discarded], pms: str) -> Iterator[str]:
     held = [each.name for each in discarded if each.reserved]
     doubtful = [each.name for each in discarded if each.uncertain]
     if held:
-        yield from wrapped(f"Guestly still holds: {', '.join(held[:_SHOWN])}", first="note: ")
+        yield from wrapped(f"{pms} still holds: {', '.join(held[:_SHOWN])}", first="note: ")
     if doubtful:
         yield from wrapped(
-            "the answer to a call was lost, so Guestly may hold it all the same:"
+            f"the answer to a call was lost, so {pms} may hold it all the same:"
             f" {', '.join(doubtful[:_SHOWN])}",
             first="note: ",
         )

@@ -85,7 +85,7 @@ async def _replay(
     view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
     chosen = await operation.choose(conn, refs, view=view)
     changed = await operation.replay(conn, chosen, request)
-    ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+    ours = SyncMode.of(sync)
     fleet = await read_fleet(conn, ours)
     notes = []
     if changed.requeued and Destination.INBOX in fleet.closed:

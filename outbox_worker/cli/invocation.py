@@ -83,6 +83,10 @@ class Invocation:
                 raise SettingsError(faults) from error
         return settings
 
+    def pms(self) -> str:
+        """The PMS as sentences call it; what else is wrong with the settings does not matter."""
+        return pms_name(self.settings().sync())
+
     @staticmethod
     def on_database(
         database: DatabaseSettings, command: str, work: Callable[[Connection], Awaitable[T]]
@@ -107,6 +111,13 @@ class Invocation:
                 return await work(conn)
 
         return asyncio.run(connected())
+
+
+def pms_name(sync: SyncSettings) -> str:
+    """The PMS that the settings choose, as sentences call it."""
+    from outbox_worker.pms.port import PmsName
+
+    return PmsName(sync.pms).display_name
 
 
 def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -97,7 +97,7 @@ def command(
 
     filters = _filters(states, destinations, since, code, tested=tested)
     place = _place(after)
-    ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+    ours = SyncMode.of(sync)
 
     async def read(conn: Connection) -> DeliveryPage:
         fleet = await read_fleet(conn, ours)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from outbox_worker.cli.exits import ExitCode
-from outbox_worker.cli.invocation import Invocation, standard_options
+from outbox_worker.cli.invocation import Invocation, pms_name, standard_options
 from outbox_worker.cli.layout import columns, counted, wrapped
 from outbox_worker.cli.listing_file import parse_listings
 from outbox_worker.cli.reply import Reply
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
-@click.group("listings", short_help="Which listing of Guestly each property is.")
+@click.group("listings", short_help="Which listing of the PMS each property is.")
 def command() -> None:
-    """Which listing of Guestly each property is; without one its bookings are refused."""
+    """Which listing of the PMS each property is; without one its bookings are refused."""
 
 
 @command.command("list")
@@ -41,7 +41,7 @@ def list_(invocation: Invocation) -> Reply:
     rows = invocation.on_database(
         database, "listings", lambda conn: list_listings(conn, pms=PmsName(sync.pms))
     )
-    return Reply(data=rows, lines=tuple(_table(rows)))
+    return Reply(data=rows, lines=tuple(_table(rows, can_check=sync.access)))
 
 
 @command.command("set")
@@ -101,18 +101,18 @@ def import_(invocation: Invocation, *, file: TextIO) -> Reply:
 @standard_options
 @click.pass_obj
 def check(invocation: Invocation) -> Reply:
-    """Ask Guestly for each listing; exit code 1 when one is missing or wrong."""
+    """Ask the PMS for each listing; exit code 1 when one is missing or wrong."""
     reader = invocation.settings()
     database, sync = reader.database(), reader.sync()
     reader.finish()
     if not sync.access:
         needed = " and ".join(NEEDED_TO_CALL[sync.pms])
-        raise SettingsError((f"{needed} are both needed to ask {sync.pms.capitalize()}",))
+        raise SettingsError((f"{needed} are both needed to ask {pms_name(sync)}",))
     checks = invocation.on_database(database, "listings", lambda conn: _check(conn, database, sync))
     wrong = [each for each in checks if each.fault is not None]
     return Reply(
         data=checks,
-        lines=tuple(_checked(checks)),
+        lines=tuple(_checked(checks, pms=pms_name(sync))),
         code=ExitCode.FAILED if wrong else ExitCode.DONE,
     )
 
@@ -146,9 +146,10 @@ async def _check(
         return tuple([each async for each in found])
 
 
-def _table(rows: Sequence[ListingRow]) -> Iterator[str]:
+def _table(rows: Sequence[ListingRow], *, can_check: bool) -> Iterator[str]:
     if not rows:
         yield "The site has no properties."
+        yield "next: outbox config show (is that the site's database?)"
         return
     header = ("SLUG", "LISTING", "ACTIVE", "TITLE OR NAME")
     cells = [
@@ -166,6 +167,8 @@ def _table(rows: Sequence[ListingRow]) -> Iterator[str]:
         noun = counted(len(missing), "active property", "active properties")
         yield f"{noun} without a listing."
         yield f"fix: outbox listings set {_word(missing[0]) or 'SLUG'} LISTING_ID"
+    else:
+        yield f"next: outbox {'listings check' if can_check else 'status'}"
 
 
 def _changes(changes: Sequence[ListingChange], *, can_check: bool) -> Iterator[str]:
@@ -204,7 +207,7 @@ def _changes(changes: Sequence[ListingChange], *, can_check: bool) -> Iterator[s
         yield "next: outbox listings check"
 
 
-def _checked(checks: Sequence[ListingCheck]) -> Iterator[str]:
+def _checked(checks: Sequence[ListingCheck], *, pms: str) -> Iterator[str]:
     for each in checks:
         named = f" {each.listing_id}" if each.listing_id else ""
         if not each.checked:
@@ -221,7 +224,7 @@ def _checked(checks: Sequence[ListingCheck]) -> Iterator[str]:
     for fault in dict.fromkeys(unasked):
         yield from wrapped(fault, first="error: ")
     if unasked:
-        yield "next: outbox listings check (when Guestly answers; see outbox config)"
+        yield f"next: outbox listings check (when {pms} answers; see outbox config)"
 
 
 def _word(text: str) -> str | None:

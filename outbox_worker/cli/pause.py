@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "pause",
     short_help="Hold everything that is owed to a destination.",
     epilog=examples(
-        'outbox pause guestly --for 1h --reason "Guestly is being maintained"',
+        'outbox pause guestly --for 1h --reason "the PMS is being maintained"',
         'outbox pause email --reason "the mailbox is full"',
     ),
 )

@@ -60,15 +60,36 @@ def _answer(args: Sequence[str], invocation: Invocation) -> Reply | Fault | None
         return _expected(error)
     except BrokenPipeError:
         raise
+    except UnicodeEncodeError as error:
+        # a path may be any bytes, so arguments are not refused before they are used
+        return _no_text(args) or _bug(error)
     except Exception as error:  # noqa: BLE001 - the edge of the process: a bug, too, has an exit code and its JSON
-        # psycopg quotes rows in its messages
-        click.echo(mask(traceback.format_exc()), err=True)
-        return Fault(
-            code=ExitCode.FAILED,
-            message=f"unexpected {type(error).__name__}; this is a bug.",
-            hint="Report the lines above.",
-        )
+        return _bug(error)
     return answer if isinstance(answer, Reply) else None
+
+
+def _bug(error: Exception) -> Fault:
+    # psycopg quotes rows in its messages
+    click.echo(mask("".join(traceback.format_exception(error))), err=True)
+    return Fault(
+        code=ExitCode.FAILED,
+        message=f"unexpected {type(error).__name__}; this is a bug.",
+        hint="Report the lines above.",
+    )
+
+
+def _no_text(args: Sequence[str]) -> Fault | None:
+    """What to say of the first argument whose bytes are no UTF-8; None: all are text."""
+    for argument in args:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            return Fault(
+                code=ExitCode.USAGE,
+                message=f"the argument {argument!r} holds bytes that are no text in UTF-8.",
+                hint="Type it again, or copy it from a list that `outbox` prints.",
+            )
+    return None
 
 
 def _print(answer: Reply | Fault | None, *, as_json: bool) -> int:

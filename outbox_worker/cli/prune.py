@@ -55,8 +55,8 @@ def command(invocation: Invocation, *, dry_run: bool, yes: bool) -> Reply:
     """Remove event bodies and history that are finished and old.
 
     Bodies go after BODY_RETENTION_DAYS, history after RETENTION_DAYS. Nothing goes that is
-    owed, was given up or set aside, or is in doubt; nor what Guestly is known to hold. It
-    can be interrupted and repeated.
+    owed, was given up or set aside, or is in doubt; nor what the PMS is known to hold.
+    It can be interrupted and repeated.
     """
     reader = invocation.settings()
     database, keep = reader.database(), reader.retention()
@@ -115,6 +115,7 @@ def _preview(plan: PrunePlan) -> Iterator[str]:
             f"Nothing to remove: no body from before {day(plan.bodies_before.date())}, no history"
         )
         yield f"from before {day(plan.history_before.date())}."
+        yield "next: outbox status"
         return
     yield f"Bodies of events from before {day(plan.bodies_before.date())}, and what was finished"
     yield f"before {day(plan.history_before.date())}:"

@@ -182,7 +182,7 @@ async def _plan(
 
     view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
     items = await plan(conn, await _selection(conn, choice), view=view)
-    ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+    ours = SyncMode.of(sync)
     fleet = await read_fleet(conn, ours)
     wanted = {item.destination for item in items if item.skip is None}
     notes = [f"note: {why}." for where, why in fleet.closed.items() if where in wanted]
@@ -190,7 +190,9 @@ async def _plan(
     if "guestly" in wanted and stale is not None:
         notes += wrapped(stale, first="note: ")
     elif "guestly" in wanted and fleet.mode.enabled and fleet.mode.test_mode:
-        notes.append("note: test mode is on (GUESTLY_TEST_MODE=true): nothing reaches Guestly.")
+        notes.append(
+            f"note: test mode is on (GUESTLY_TEST_MODE=true): nothing reaches {fleet.pms}."
+        )
     return items, tuple(notes)
 
 
@@ -215,7 +217,7 @@ async def _act(
             await to_its_end(change(part))
             bar.advance(len(part))
     if wait and done.requeued:
-        ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+        ours = SyncMode.of(sync)
         done.settled = await wait_until_settled(conn, done.requeued, ours=ours, stalled=_stalled)
         done.stale = await only_tested(conn, done.settled, ours=ours)
 

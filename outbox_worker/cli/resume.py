@@ -29,7 +29,7 @@ def command(invocation: Invocation, *, destination: str) -> Reply:
     """Send to DEST again: guestly, email, chat or inbox.
 
     Where the last calls all failed, one delivery is tried at once, and the others follow
-    when it succeeds.
+    when it succeeds. A wait for the next access token (PMS=guesty) ends, too.
     """
     database = invocation.database()
     actor = invocation.actor()
@@ -42,6 +42,22 @@ def command(invocation: Invocation, *, destination: str) -> Reply:
     return Reply(data=resumed, lines=tuple(_lines(resumed)))
 
 
+def _token(left: int, *, waited: bool) -> str:
+    from outbox_worker.pms.guesty_token import QUOTA
+
+    if not left:
+        return (
+            f"All {QUOTA} requests for access tokens of these 24 hours are spent: the next one is"
+            " possible when one of them is a day old."
+        )
+    why = ", as none was to be requested for a while" if waited else ""
+    verb = "is" if left == 1 else "are"
+    return (
+        f"The next call requests an access token{why}. {left} of the {QUOTA} requests of these 24"
+        f" hours {verb} left."
+    )
+
+
 def _lines(done: Resumed) -> Iterator[str]:
     if not done.changed:
         yield f"{done.destination}: was not paused, nothing to do."
@@ -49,8 +65,8 @@ def _lines(done: Resumed) -> Iterator[str]:
         yield f"{done.destination}: resumed; it was paused {until_words(done.before)}."
     else:
         yield f"{done.destination}: resumed."
-    if done.no_token:
-        yield "The next call requests an access token, as none was to be requested for a while."
+    if done.tokens_left is not None:
+        yield from wrapped(_token(done.tokens_left, waited=done.no_token))
     if done.circuit != "closed":
         yield from wrapped(
             "The last calls all failed: one delivery is tried now, the others follow when it"

@@ -54,22 +54,24 @@ async def _read(conn: Connection, ref: str, sync: SyncSettings, *, with_payload:
     from outbox_worker.operations.fleet import SyncMode, read_fleet
     from outbox_worker.operations.payload import payload_of
     from outbox_worker.operations.plan import PmsView, is_as_wanted
+    from outbox_worker.operations.price import unknown_price
     from outbox_worker.operations.refs import resolve
     from outbox_worker.operations.timeline import read_timeline
     from outbox_worker.pms.port import PmsName
 
     target = await resolve(conn, ref)
-    fleet = await read_fleet(conn, SyncMode(enabled=sync.enabled, test_mode=sync.test_mode))
+    fleet = await read_fleet(conn, SyncMode.of(sync))
     timeline = await read_timeline(conn, target, fleet)
     view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
-    as_wanted, payload = True, None
+    as_wanted, payload, price = True, None, None
     if timeline.booking is not None:
         found = await read_for_sync(conn, [timeline.booking.id], pms=view.pms)
         as_wanted = is_as_wanted(found[timeline.booking.id], view)
+        price = unknown_price(found[timeline.booking.id], view, name=target.name)
         payload = payload_of(found[timeline.booking.id], view) if with_payload else None
     return Shown(
         timeline=timeline,
-        explanation=explain(timeline, fleet, as_wanted=as_wanted),
+        explanation=explain(timeline, fleet, as_wanted=as_wanted, price=price),
         payload=payload,
     )
 
@@ -95,6 +97,7 @@ def _lines(shown: Shown) -> Iterator[str]:
             ("why", said.why),
             ("guest sees", said.guest_sees),
             ("risk", said.risk),
+            ("price", said.price.sentence if said.price else ""),
             *(_booking(timeline.booking, said) if timeline.booking else ()),
             ("ids", _ids(timeline)),
         ]
@@ -117,6 +120,9 @@ def _lines(shown: Shown) -> Iterator[str]:
             yield from wrapped(step.text, first="fix: ")
             if step.command:
                 yield f"     {step.command}"
+    else:
+        yield ""
+        yield f"next: {said.then}"
 
 
 def _booking(booking: BookingFacts, said: Explanation) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import columns, counted, day, moment, span, wrapped
 from outbox_worker.cli.reply import Reply
 from outbox_worker.settings import NEEDED_TO_CALL
+from outbox_worker.settings_catalogue import KEPT_IN
 
 if TYPE_CHECKING:
     from outbox_worker.operations.status import DestinationCounts, OpenAlert, Status
@@ -31,7 +32,7 @@ def command(invocation: Invocation) -> Reply:
     from outbox_worker.operations.fleet import SyncMode
     from outbox_worker.operations.status import read_status
 
-    ours = SyncMode(enabled=sync.enabled, test_mode=sync.test_mode)
+    ours = SyncMode.of(sync)
     status = invocation.on_database(database, "status", lambda conn: read_status(conn, ours))
     return Reply(
         data=status,
@@ -59,22 +60,23 @@ def _lines(status: Status, *, pms: str) -> Iterator[str]:
 
 
 def _banners(status: Status) -> Iterator[str]:
-    from outbox_worker.operations.fleet import DISABLED
+    from outbox_worker.operations.fleet import disabled
 
     mode = status.fleet.mode
+    pms, off = status.fleet.pms, disabled(mode.pms)
     if not mode.enabled:
-        yield from wrapped(f"{DISABLED}: bookings are held, none is lost.")
+        yield from wrapped(f"{off}: bookings are held, none is lost.")
     elif mode.test_mode:
-        yield "TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to Guestly."
+        yield f"TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to {pms}."
     if status.tested and not (mode.enabled and mode.test_mode):
         yield from wrapped(
-            f"TEST: {counted(status.tested, 'booking')} handled in test mode only, not in Guestly."
+            f"TEST: {counted(status.tested, 'booking')} handled in test mode only, not in {pms}."
             " Send with: outbox requeue --test-mode"
         )
     elif status.tested:
         yield f"TEST: {counted(status.tested, 'booking')} handled so far."
     for each in status.destinations:
-        if each.closed and each.closed != DISABLED:
+        if each.closed and each.closed != off:
             yield from wrapped(f"{each.destination} is held: {each.closed}")
 
 
@@ -100,13 +102,13 @@ def _needs(status: Status, *, pms: str) -> Iterator[str]:
             yield f"    {alert.kind}{about}, since {moment(alert.first_seen_at)}"
             yield from _fix(alert, pms=pms)
         yield from _more(status.open_alerts_total, len(status.open_alerts))
-    yield from _trouble(status.trouble)
+    yield from _trouble(status.trouble, status.fleet.pms)
     if not status.fleet.workers:
         yield f"  {status.needs[-1]}"
         yield "    fix: outbox worker run (or: systemctl start outbox-worker)"
 
 
-def _trouble(trouble: Trouble) -> Iterator[str]:
+def _trouble(trouble: Trouble, pms: str) -> Iterator[str]:
     for each in trouble.channels:
         code = f" ({each.error_code})" if each.error_code else ""
         yield f"  {each.sentence}, since {moment(each.since)}{code}"
@@ -120,7 +122,7 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
         yield from wrapped(f"check {settings}, then restart the worker", first="    fix: ")
     if trouble.live_tested:
         what = counted(trouble.live_tested, "live payment was", "live payments were")
-        yield f"  {what} handled in test mode: not in Guestly"
+        yield f"  {what} handled in test mode: not in {pms}"
         yield "    fix: set GUESTLY_TEST_MODE=false and restart the worker, then"
         yield "         outbox requeue --test-mode"
     if late := trouble.overdue:
@@ -139,7 +141,8 @@ def _fix(alert: OpenAlert, *, pms: str) -> Iterator[str]:
     from outbox_worker.alerts.alert import AlertKind
     from outbox_worker.alerts.words_access import ACCESS
 
-    known = ACCESS.get(alert.code or "") if alert.kind is AlertKind.MISCONFIGURED else None
+    shut = alert.kind in {AlertKind.MISCONFIGURED, AlertKind.CIRCUIT_OPEN}
+    known = ACCESS.get(alert.code or "") if shut else None
     if known is None:
         yield from wrapped(_remedy(alert, pms=pms), first="      fix: ")
         return
@@ -156,7 +159,8 @@ def _remedy(alert: OpenAlert, *, pms: str) -> str:
     if alert.kind is AlertKind.MISCONFIGURED:
         code = f" ({alert.code})" if alert.code else ""
         settings = " / ".join(reversed(NEEDED_TO_CALL[pms]))
-        return f"correct {settings}{code} and restart the worker"
+        kept = f" {KEPT_IN}" if pms == "guesty" else ""
+        return f"correct {settings}{kept}{code} and restart the worker"
     ref = (token(alert.booking) if alert.booking else None) or alert.booking_id
     if ref:
         return f"outbox show {ref}"

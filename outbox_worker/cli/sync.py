@@ -16,6 +16,7 @@ from outbox_worker.cli.examples import examples
 from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import wrapped
+from outbox_worker.cli.price import price_lines
 from outbox_worker.cli.reply import Reply, printable
 from outbox_worker.cli.requeue_answer import restart, results
 from outbox_worker.settings import LogLevel
@@ -50,9 +51,9 @@ def command(invocation: Invocation, *, ref: str) -> Reply:
     """Send one booking now and wait for what becomes of it.
 
     This is how one booking is tried first: also while the sync is disabled
-    (GUESTLY_SYNC_ENABLED=false), Guestly is paused, or its circuit is open. With
-    GUESTLY_TEST_MODE=true nothing is sent. What Guestly holds already as it should is
-    left alone.
+    (GUESTLY_SYNC_ENABLED=false), the PMS is paused, or its circuit is open. With
+    GUESTLY_TEST_MODE=true nothing is sent. What the PMS holds already as it should
+    is left alone.
     """
     setup = _read(invocation)
     actor = invocation.actor()
@@ -97,7 +98,7 @@ async def _sync(conn: Connection, ref: str, setup: _Setup, *, actor: str) -> Syn
     from outbox_worker.pms.port import PmsName
 
     target: Target = await resolve(conn, ref)
-    mode = SyncMode(enabled=setup.sync.enabled, test_mode=setup.sync.test_mode)
+    mode = SyncMode.of(setup.sync)
     async with AsyncExitStack() as stack:
         deliver = await _deliver(stack, setup)
         beside = await stack.enter_async_context(
@@ -152,13 +153,18 @@ def _exit_code(done: SyncedNow) -> ExitCode:
 
 
 def _lines(done: SyncedNow, sync: SyncSettings) -> Iterator[str]:
+    from outbox_worker.operations.fleet import disabled
+    from outbox_worker.pms.port import PmsName
+
     word = _word(done)
     if done.settled is None:
         yield f"{done.name}  {done.skip}"
         yield "Nothing changed."
+        yield from price_lines(done.price)
         yield f"next: outbox show {word}"
         return
     yield from results([done.settled])
+    yield from price_lines(done.price)
     if done.settled.state != "synced":
         yield f"next: outbox show {word}"
     elif done.stale is not None:
@@ -167,7 +173,7 @@ def _lines(done: SyncedNow, sync: SyncSettings) -> Iterator[str]:
         yield "next: set GUESTLY_TEST_MODE=false, then the same command once more"
     elif not sync.enabled:
         yield from wrapped(
-            "the others are held: Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)",
+            f"the others are held: {disabled(PmsName(sync.pms))}",
             first="note: ",
         )
         yield "next: outbox status"

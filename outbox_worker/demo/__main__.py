@@ -13,7 +13,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from outbox_worker.demo.play import play
-from outbox_worker.demo.stack import titled, up
+from outbox_worker.demo.stack import up
 from outbox_worker.demo.stay import stay
 from outbox_worker.errors import OutboxError
 from outbox_worker.pms.port import PmsName
@@ -34,7 +34,7 @@ def main() -> int:
     console = Console()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        name = titled(options.pms)
+        name = options.pms.display_name
         console.print(f"Starting Postgres, the {name} simulator, the receiver and the worker …")
         with up(options.pms, webhook_secret=options.stripe_secret, port=options.port) as stack:
             if options.keep_running:

@@ -68,7 +68,7 @@ class Stack:
     @property
     def pms_title(self) -> str:
         """The PMS as people call it."""
-        return titled(self.pms)
+        return self.pms.display_name
 
     @property
     def settings_file(self) -> Path:
@@ -95,11 +95,6 @@ class Stack:
 
 
 _OUTBOX = (sys.executable, "-m", "outbox_worker.cli")
-
-
-def titled(pms: PmsName) -> str:
-    """A PMS as people call it."""
-    return pms.value.capitalize()
 
 
 @contextlib.contextmanager

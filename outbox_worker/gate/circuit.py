@@ -59,9 +59,11 @@ class Observation:
 
     Args:
         code: Error code of a failure.
-        sure: With ``MISCONFIGURED``: whether whoever asks is refused, whatever the booking.
+        sure: With ``MISCONFIGURED`` and ``OUTAGE``: whether it holds for whoever asks, whatever the
+            booking; else two bookings at least must have met it.
         probe: Whether the claim went through a circuit that was not closed, to find out.
-        retry_after: With ``LIMITED``: how long to leave the destination alone.
+        retry_after: With ``LIMITED``: how long to leave the destination alone. With ``OUTAGE``: how
+            long a probe is no use; zero: not known.
     """
 
     delivery: DeliveryId
@@ -129,11 +131,21 @@ def observe(
     return circuit
 
 
-def opened(circuit: Circuit, *, cause: Cause, code: str | None, now: datetime) -> Circuit:
-    """Open, for the first time or once more."""
+def opened(
+    circuit: Circuit,
+    *,
+    cause: Cause,
+    code: str | None,
+    now: datetime,
+    rest: timedelta = timedelta(0),
+) -> Circuit:
+    """Open, for the first time or once more; ``rest``: see `Observation.retry_after`."""
     opens = circuit.opens + 1
     if cause is Cause.MISCONFIGURED:
         wait = PROBE_MISCONFIGURED
+    elif rest > timedelta(0):
+        # within the cap: another worker may know better by then
+        wait = max(NEXT_ROW, min(rest, PROBE_CAP))
     else:
         # the exponent is bounded: the cap is reached long before
         wait = min(FIRST_PROBE * 2 ** min(opens - 1, 10), PROBE_CAP)
@@ -157,12 +169,18 @@ def _while_closed(circuit: Circuit, seen: Observation, *, limit: int, now: datet
                 return opened(CLOSED, cause=Cause.MISCONFIGURED, code=seen.code, now=now)
             return counted
         case Evidence.OUTAGE:
+            if seen.sure:
+                return _out(CLOSED, seen, now=now)
             counted = _counted(circuit, seen)
             if counted.failures >= limit and counted.several:
-                return opened(CLOSED, cause=Cause.OUTAGE, code=seen.code, now=now)
+                return _out(CLOSED, seen, now=now)
             return counted
         case Evidence.LIMITED | Evidence.NONE:
             return circuit
+
+
+def _out(circuit: Circuit, seen: Observation, *, now: datetime) -> Circuit:
+    return opened(circuit, cause=Cause.OUTAGE, code=seen.code, now=now, rest=seen.retry_after)
 
 
 def _counted(circuit: Circuit, seen: Observation) -> Circuit:
@@ -182,7 +200,7 @@ def _after_probe(circuit: Circuit, seen: Observation, *, owner: WorkerId, now: d
         return circuit  # another worker probes by now: its probe decides
     match seen.evidence:
         case Evidence.OUTAGE:
-            return opened(circuit, cause=Cause.OUTAGE, code=seen.code, now=now)
+            return _out(circuit, seen, now=now)
         case Evidence.MISCONFIGURED:
             return opened(circuit, cause=Cause.MISCONFIGURED, code=seen.code, now=now)
         case _:

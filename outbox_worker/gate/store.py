@@ -13,6 +13,7 @@ from outbox_worker.gate import rate
 from outbox_worker.gate.circuit import Cause, Circuit, State
 from outbox_worker.gate.hold import Hold
 from outbox_worker.gate.rate import Taken, Usage, Window
+from outbox_worker.gate.token_state import NO_TOKEN
 from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
 from outbox_worker.sql import query
 
@@ -39,6 +40,8 @@ class Gate:
         pause: None: not paused, or the pause is over.
         hold: The rest that the destination asked for.
         usage: Calls of all workers lately.
+        token_code: How the last request for an access token failed; None: it did not.
+        token_from: None is requested before; None: no such wait is on record.
         now: The database's clock when it was read, aware UTC.
     """
 
@@ -48,11 +51,26 @@ class Gate:
     hold: Hold
     usage: Usage
     now: datetime
+    token_code: str | None = None
+    token_from: datetime | None = None
 
     @property
     def held(self) -> bool:
         """Whether the destination asked to be left alone, and the time is not over."""
         return self.hold.until is not None and self.hold.until > self.now
+
+    @property
+    def lacks_token(self) -> bool:
+        """Whether its circuit is not closed because no access token can be had."""
+        return self.circuit.state is not State.CLOSED and self.circuit.code == NO_TOKEN
+
+    @property
+    def next_token_at(self) -> datetime | None:
+        """With `lacks_token`: when the next one is requested; None: by the next call."""
+        probing = self.circuit.state is State.HALF_OPEN
+        waits = (self.token_from, None if probing else self.circuit.until)
+        at = max(filter(None, waits), default=self.now)
+        return at if self.lacks_token and at > self.now else None
 
     @property
     def open(self) -> bool:
@@ -309,4 +327,6 @@ def _gate(row: Row) -> Gate:
         hold=Hold(since=row["held_since"], until=row["held_until"]),
         usage=row["rate_tokens"],
         now=row["now"],
+        token_code=row["auth_code"],
+        token_from=row["auth_not_before"],
     )

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from urllib.parse import urlsplit, urlunsplit
 
+#: Error code of what waits as no access token can be had.
+NO_TOKEN = "token_unavailable"  # noqa: S105 - a code, no secret
 #: How a request that has not ended is on record.
 UNFINISHED = "unfinished"
+_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +85,27 @@ class TokenRow:
 
 def identity(*, api_url: str, client_id: str, client_secret: str) -> Identity:
     """Hashes of what a token is requested with; another address is another identity."""
-    client = (api_url.rstrip("/"), client_id)
+    client = (_spelt_one_way(api_url), client_id)
     return Identity(client=_hash(*client), credentials=_hash(*client, client_secret))
+
+
+def _spelt_one_way(address: str) -> str:
+    """The address as RFC 3986 normalises it: requests to one server have one quota.
+
+    Capital letters of scheme and host, the port that is the scheme's own, and slashes at the end
+    make no other server. An address as settings are usually written stays as it is, and so does its
+    hash, which is on record.
+    """
+    try:
+        parts = urlsplit(address.rstrip("/"))
+        port = parts.port
+    except ValueError:
+        return address  # whoever connects says what is wrong
+    login, at, _ = parts.netloc.rpartition("@")
+    host = (parts.hostname or "").removesuffix(".")
+    host = f"[{host}]" if ":" in host else host
+    shown = "" if port in {None, _PORTS.get(parts.scheme)} else f":{port}"
+    return urlunsplit(parts._replace(netloc=f"{login}{at}{host}{shown}"))
 
 
 def _hash(*parts: str) -> str:

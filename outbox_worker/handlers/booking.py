@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import assert_never
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from outbox_worker.bookings.visibility import blinded_tables
 from outbox_worker.database import Connection
 from outbox_worker.errors import MappingError, SchemaError
 from outbox_worker.events import Event
-from outbox_worker.handlers import decide, results
+from outbox_worker.handlers import decide, price, results
 from outbox_worker.handlers.effect import Result
 from outbox_worker.handlers.protocol import Deadline
 from outbox_worker.handlers.results import Job, SyncRules
@@ -43,9 +44,6 @@ from outbox_worker.pms.port import (
     Unavailable,
 )
 from outbox_worker.telemetry import logger
-
-#: One claim looks a booking up and writes it, at most.
-MOST_CALLS = 2
 
 #: Reservation id of a booking that only test mode has handled.
 TEST_RESERVATION_ID = "test-reservation-id"
@@ -229,7 +227,7 @@ class BookingHandler:
 
     async def _look_up(self, job: Job, pms: Pms) -> Result:
         job.deadline.reads()
-        answer = await pms.find(job.booking.reference)
+        answer = await pms.find(job.booking.reference, further=job.deadline.reads)
         match answer:
             case Found(reservations=hits):
                 pass
@@ -326,6 +324,7 @@ class BookingHandler:
             shown=shown,
             doubtful=job.doubt is not None,
             idempotency_key=key,
+            further=job.deadline.reads,
         )
         match answer:
             case Held():
@@ -344,10 +343,12 @@ class BookingHandler:
                 booking_id=str(job.booking.id),
             )
         if answer.more:
-            return results.partly_held(job, answer)
-        return results.held(
-            job, answer.reservation_id, parts=answer.parts, http_status=answer.http_status
-        )
+            result = results.partly_held(job, answer)
+        else:
+            result = results.held(
+                job, answer.reservation_id, parts=answer.parts, http_status=answer.http_status
+            )
+        return replace(result, effects=(*result.effects, *price.after_write(job, answer)))
 
     async def _cancel(self, job: Job, pms: Pms, reservation_id: str) -> Result:
         if (unready := await pms.ready()) is not None:
@@ -363,14 +364,15 @@ class BookingHandler:
             reference=job.booking.reference,
             held={} if known is None else known.parts,
             idempotency_key=key,
+            further=job.deadline.reads,
         )
         match answer:
-            case Held(parts=parts):
-                return results.held(
+            case Held() | Absent():
+                parts = answer.parts if isinstance(answer, Held) else results.NO_PARTS
+                result = results.held(
                     job, reservation_id, parts=parts, http_status=answer.http_status
                 )
-            case Absent():
-                return results.held(job, reservation_id, http_status=answer.http_status)
+                return replace(result, effects=(*result.effects, *price.after_cancel(job)))
             case _:
                 return results.failed(job, answer)
 

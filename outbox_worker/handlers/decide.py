@@ -186,10 +186,16 @@ def after_look_up(
 def is_ours(hit: RemoteReservation, wanted: Wanted) -> bool:
     """Whether a hit under our reference is the booking's own reservation.
 
-    Its listing agrees, and its stay dates or guest e-mail do or it bears our mark: a PMS may not
-    show the guest, and the dates may have changed since. What the PMS left out of its answer, or
-    what we cannot know (a cancelled booking whose property lost its listing), cannot disagree.
+    One that bears our mark is, whatever else it shows: nobody but our own create can have made it.
+    Its dates or listing may have changed since, here or there; refused, it would wait for a person
+    who can only say the same. The claim that follows brings it to the booking's state.
+
+    Without a mark a reference proves little, as a person can enter any: then the listing has to
+    agree, and the stay dates or the guest's e-mail. What the PMS left out of its answer, or what we
+    cannot know (a cancelled booking whose property lost its listing), cannot disagree.
     """
+    if hit.marked:
+        return True
     if None not in {hit.listing_id, wanted.listing_id} and hit.listing_id != wanted.listing_id:
         return False
     same_stay = (hit.check_in, hit.check_out) == (wanted.check_in, wanted.check_out)
@@ -198,7 +204,7 @@ def is_ours(hit: RemoteReservation, wanted: Wanted) -> bool:
         and wanted.guest_email is not None
         and hit.guest_email.casefold() == wanted.guest_email.casefold()
     )
-    return same_stay or same_guest or hit.marked
+    return same_stay or same_guest
 
 
 def _step_for_known(wanted: Wanted, *, known: Known, doubt: Doubt | None) -> FirstStep:

@@ -54,6 +54,13 @@ class AlertRaised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertEnded:
+    """What was told of is over by itself; ``alert``: as it was raised. It names no deliveries."""
+
+    alert: NewAlert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertTold:
     """A channel has taken a message about an alert.
 
@@ -68,7 +75,7 @@ class AlertTold:
     resolved_told: bool
 
 
-Effect: TypeAlias = ReservationHeld | AlertRaised | AlertTold
+Effect: TypeAlias = ReservationHeld | AlertRaised | AlertEnded | AlertTold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from outbox_worker.alerts.port import AlertChannel, AlertMessage
 from outbox_worker.handlers.alert import AlertHandler, Telling
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.outbox.retry import RetryPolicy
+from outbox_worker.pms.port import PmsName
 
 
 class EmailHandler(AlertHandler[AlertMessage]):
@@ -19,6 +20,7 @@ class EmailHandler(AlertHandler[AlertMessage]):
         channel: Where mail is handed in; None: there is none, or nobody to write to.
         policy: Without a limit of attempts.
         currency: Of every booking's total, ISO 4217.
+        pms: Whom bookings go to, for the words.
         alone: Whether there is no chat either.
     """
 
@@ -28,12 +30,13 @@ class EmailHandler(AlertHandler[AlertMessage]):
         *,
         policy: RetryPolicy,
         currency: str,
+        pms: PmsName,
         alone: bool = True,
     ) -> None:
         telling = Telling(
             destination=Destination.EMAIL,
             channel=channel,
-            compose=partial(render.message, currency=currency),
+            compose=partial(render.message, currency=currency, pms=pms),
             page=PAGE,
             alone=alone,
         )

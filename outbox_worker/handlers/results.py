@@ -199,6 +199,8 @@ def failed(job: Job, answer: WriteAnswer, *, creating: bool = False) -> Result:
             return Result(outcome=wait, booking_id=job.booking.id)
         case Misconfigured():
             return _misconfigured(job, answer)
+        case Unavailable(unasked=True):
+            return _unasked(job, answer)
         case Unavailable():
             retry = Retry(
                 code=answer.code,
@@ -243,10 +245,11 @@ def unseen(claim: Claim, retry: Retry, *, pms: PmsName, booking_id: UUID | None)
 def held_elsewhere(job: Job, other: HeldElsewhere) -> Result:
     """Another PMS is on record as holding the booking: creating it here may double it."""
     command = shlex.join(("outbox", "link", job.booking.reference, other.reservation_id))
+    there, here = PmsName(other.pms).display_name, job.pms.display_name
     park = Park(
         code="held_elsewhere",
-        message=f"reservation {other.reservation_id} is on record for {other.pms}, none for"
-        f" {job.pms}: if {job.pms} holds it under that id: {command}",
+        message=f"reservation {other.reservation_id} is on record for {there}, none for"
+        f" {here}: if {here} holds it under that id: {command}",
     )
     return parked(job.claim, job.booking.id, park, pms=job.pms)
 
@@ -313,6 +316,22 @@ def _misconfigured(job: Job, answer: Misconfigured) -> Result:
     # Named, so that its own success alone is the end of it: other calls may work all the while.
     effect = AlertRaised(alert=alert, only_if_given_up=False, names_delivery=True)
     return replace(result, effects=(effect,))
+
+
+def _unasked(job: Job, answer: Unavailable) -> Result:
+    """No call could be made, whatever the booking: it keeps its place, and is sent when one can."""
+    wait = Wait(
+        # no time of its own: whoever opens the gate sees it sent at once
+        due_in=None,
+        # while the gate is shut the gate tells it, or an outage would fill one booking's history
+        record=None if job.claim.probe and answer.outage else AttemptOutcome.WAITING,
+        code=answer.code,
+        message=answer.message,
+        http_status=answer.http_status,
+        outage=answer.outage,
+        rest=answer.rest,
+    )
+    return Result(outcome=wait, booking_id=job.booking.id)
 
 
 def _incident(kind: AlertKind, claim: Claim, *, code: str, pms: PmsName) -> AlertRaised:

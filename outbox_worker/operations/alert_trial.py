@@ -18,6 +18,7 @@ from outbox_worker.operations.fleet import SyncMode, read_fleet
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.outbox.outcome import AttemptOutcome
+from outbox_worker.pms.port import PmsName
 from outbox_worker.sql import query
 
 _LOOK_EVERY = timedelta(seconds=0.2)
@@ -101,7 +102,7 @@ async def wait_for_channels(
         One result for each channel.
     """
     # how bookings are synced is of no consequence here
-    ours = SyncMode(enabled=True, test_mode=False)
+    ours = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
     began, alone_since, told = time.monotonic(), None, ""
     while True:
         fleet = await read_fleet(conn, ours)

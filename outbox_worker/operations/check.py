@@ -22,6 +22,7 @@ from outbox_worker.handlers.decide import Doubt, Wanted
 from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
 from outbox_worker.operations.plan import PmsView
+from outbox_worker.operations.price import UnknownPrice, unknown_price
 from outbox_worker.operations.refs import Subject, Target
 from outbox_worker.operations.remote import (
     Remote,
@@ -72,6 +73,7 @@ class Checked:
         quiet_until: With ``TOO_EARLY``: the answer proves something from then on.
         needs_person: Whether nothing goes on without one.
         error_code: Of the last attempt; None: it had none, or there was none.
+        price: That the price there is not known to be ours; None: it is, or none of ours is there.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Checked:
     quiet_until: datetime | None
     needs_person: bool
     error_code: str | None = None
+    price: UnknownPrice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,11 @@ async def check(
             settlement = Settlement.IN_FLIGHT
         await outbox_store.notify(conn)
     state = None if row is None else row.state
+    price: UnknownPrice | None = None
+    if finding in {Finding.AS_WANTED, Finding.AGREES, Finding.DIFFERS}:
+        # no PMS is asked for its price: what is on record now, after a doubt has ended
+        known = (await booking_store.read_for_sync(conn, [booking.id], pms=view.pms))[booking.id]
+        price = unknown_price(known, view, name=target.name)
     return Checked(
         name=target.name,
         booking_id=booking.id,
@@ -149,6 +157,7 @@ async def check(
         quiet_until=quiet_until if settlement is Settlement.TOO_EARLY else None,
         needs_person=_needs_person(finding, settlement, state, booking.status, on_record),
         error_code=None if row is None else row.error_code,
+        price=price,
     )
 
 

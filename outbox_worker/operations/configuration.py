@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 
 from outbox_worker.errors import SettingsError
 from outbox_worker.settings import SettingsReader
 from outbox_worker.settings_catalogue import GROUPS, Setting
+from outbox_worker.settings_risks import risks
 from outbox_worker.settings_source import default_of, text_of
 
 #: Needed by the receiver alone; whoever has none may still run everything else.
@@ -85,7 +85,7 @@ def read_configuration(
             for fault in all_faults
             if fault.startswith(_RECEIVER_ONLY)
         ),
-        *_warnings(environ),
+        *risks(SettingsReader(environ).sync()),
     )
     faults = tuple(fault for fault in all_faults if not fault.startswith(_RECEIVER_ONLY))
     wrong = {fault.partition(" ")[0] for fault in faults}
@@ -115,16 +115,6 @@ def _faults(environ: Mapping[str, str]) -> Iterator[str]:
         reader.finish()
     except SettingsError as error:
         yield from error.faults
-
-
-def _warnings(environ: Mapping[str, str]) -> Iterator[str]:
-    sync = SettingsReader(environ).sync()
-    advised = default_of("PMS_QUIET_SECONDS", environ)
-    if sync.pms == "guesty" and sync.quiet < timedelta(seconds=float(advised)):
-        yield (
-            f"PMS_QUIET_SECONDS is below {advised}: Guesty may not show a new reservation so early,"
-            " and after a lost answer it could be made twice; raise it, or remove it"
-        )
 
 
 def _effective(

@@ -12,8 +12,9 @@ from outbox_worker.gate import circuit
 from outbox_worker.gate import store as gates
 from outbox_worker.gate.circuit import Cause
 from outbox_worker.gate.store import Gate
-from outbox_worker.operations.fleet import SyncMode, read_fleet
+from outbox_worker.operations.fleet import SyncMode, no_token, read_fleet
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.port import PmsName
 from outbox_worker.sql import query
 
 _GIVEN_UP = frozenset({State.FAILED, State.REJECTED})
@@ -42,6 +43,8 @@ class ListedDestination:
             next probe may be sent. Limited: when it is asked again.
         by, reason: Who paused it, and why.
         cause, code: Why its circuit is not closed: the kind of fault and the error code.
+        no_token: What it is that no access token can be had; None: that is not why.
+        next_token_at: With ``no_token``: when the next one is requested; None: by the next call.
         test_mode: Whether what it is owed is handled without being sent.
         owed: Deliveries by state that will be sent without anybody's help.
         given_up: Deliveries that failed or were rejected.
@@ -49,6 +52,7 @@ class ListedDestination:
             without that (test mode, nothing to do, not set up) does not count.
         not_set_up: Nothing was ever handed over, as it was not configured.
         now: The database's clock, aware UTC.
+        pms: Whom its bookings go to; None: it takes none.
     """
 
     destination: Destination
@@ -59,12 +63,15 @@ class ListedDestination:
     reason: str | None
     cause: Cause | None
     code: str | None
+    no_token: str | None
+    next_token_at: datetime | None
     test_mode: bool
     owed: Mapping[State, int]
     given_up: int
     last_success_at: datetime | None
     not_set_up: bool
     now: datetime
+    pms: PmsName | None
 
 
 async def list_destinations(conn: Connection, ours: SyncMode) -> tuple[ListedDestination, ...]:
@@ -141,10 +148,13 @@ def _listed(
         reason=gate.pause.reason if gate.pause else None,
         cause=gate.circuit.cause,
         code=gate.circuit.code,
+        no_token=no_token(gate) if gate.lacks_token else None,
+        next_token_at=gate.next_token_at,
         test_mode=bookings and mode.test_mode,
         owed={state: n for state, n in counts.items() if state not in _NOT_OWED and n},
         given_up=sum(n for state, n in counts.items() if state in _GIVEN_UP),
         last_success_at=last,
         not_set_up=not_set_up,
         now=gate.now,
+        pms=mode.pms if bookings else None,
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 from outbox_worker.database import Connection, Row
 from outbox_worker.errors import AmbiguousRefError, NotFoundError
 from outbox_worker.operations.pages import COUNT_LIMIT, Page
+from outbox_worker.operations.refs import not_utf8
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.outbox.delivery import DeliveryId, State, state_of
 from outbox_worker.payments.verdict import EventOutcome
@@ -162,7 +163,7 @@ async def find_event(conn: Connection, ref: str) -> str:
         f"no event is known as {word!r}",
         hint="Give evt_... or its beginning; `outbox events list` shows what came in.",
     )
-    if not word or "\0" in word:
+    if not word or "\0" in word or not_utf8(word):
         raise unknown
     limit = _CANDIDATES + 1
     found = await _ids(conn, "event_named", ref=word)

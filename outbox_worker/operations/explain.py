@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from typing import assert_never
 
+from outbox_worker.alerts.alert import PRICE_UNKNOWN
 from outbox_worker.alerts.words_access import ACCESS
-from outbox_worker.alerts.words_refused import NIGHTS_TAKEN
-from outbox_worker.bookings.booking import BookingStatus, PaymentStatus
+from outbox_worker.bookings.booking import BookingStatus
+from outbox_worker.operations import explain_stay as stay
 from outbox_worker.operations import explain_step as step
-from outbox_worker.operations.explain_alert import MEANINGS
+from outbox_worker.operations.explain_alert import Meaning, meaning_of
 from outbox_worker.operations.explain_step import Step
-from outbox_worker.operations.fleet import DISABLED, Fleet
+from outbox_worker.operations.fleet import Fleet
+from outbox_worker.operations.price import UnknownPrice
 from outbox_worker.operations.refs import Subject
-from outbox_worker.operations.timeline import AlertFacts, BookingFacts, DeliveryFacts, Timeline
+from outbox_worker.operations.timeline import (
+    AlertFacts,
+    DeliveryFacts,
+    Timeline,
+)
 from outbox_worker.outbox.delivery import Destination, State
-from outbox_worker.pms.port import Mode
 from outbox_worker.settings import NEEDED_TO_CALL
-
-#: Nobody tells us when a property lets its guests in.
-_ARRIVAL = time(15)
+from outbox_worker.settings_catalogue import KEPT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class Explanation:
         risk: Empty where there is none.
         arrival_in: Until check-in, assumed at 15:00 UTC; negative when it is past; None: unknown.
         steps: What to do, in order; empty: nothing.
+        then: What to type where there is nothing to do.
+        price: That the price in the PMS is not known to be ours; None: it is, or does not matter.
     """
 
     headline: str
@@ -42,6 +47,8 @@ class Explanation:
     risk: str = ""
     arrival_in: timedelta | None = None
     steps: tuple[Step, ...] = ()
+    then: str
+    price: UnknownPrice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,40 +58,58 @@ class _Said:
     steps: tuple[Step, ...] = ()
 
 
-def explain(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> Explanation:
+def explain(
+    timeline: Timeline, fleet: Fleet, *, as_wanted: bool, price: UnknownPrice | None = None
+) -> Explanation:
     """Say where a subject stands and what to do about it.
 
     Args:
         timeline: The subject.
         fleet: Who works, and what is closed.
         as_wanted: Whether the PMS holds the booking as it is now, as far as we know.
+        price: See `Explanation`.
     """
     if timeline.target.subject is not Subject.BOOKING:
         said = _other(timeline, fleet)
-        return Explanation(headline=said.headline, why=said.why, steps=said.steps)
+        return Explanation(
+            headline=said.headline, why=said.why, steps=said.steps, then=step.look(timeline, fleet)
+        )
     booking = timeline.booking
     said = _booking(timeline, fleet, as_wanted=as_wanted)
-    guest_sees = "" if booking is None else _guest_sees(booking)
-    alert = next((each for each in timeline.alerts if each.kind in MEANINGS), None)
-    if alert is not None:
-        said = _with_alert(said, alert, timeline)
-        guest_sees = MEANINGS[alert.kind].guest_sees or guest_sees
+    guest_sees = "" if booking is None else stay.guest_sees(booking)
+    for alert in timeline.alerts:
+        meaning = meaning_of(alert.kind, alert.code)
+        if meaning is None or (price is not None and alert.code == PRICE_UNKNOWN):
+            continue  # what is said of the price ends that alert
+        said = _with_alert(said, alert, meaning, timeline)
+        guest_sees = meaning.guest_sees or guest_sees
+        break
     return Explanation(
         headline=said.headline,
         why=said.why,
         guest_sees=guest_sees,
-        risk=_risk(timeline),
-        arrival_in=None if booking is None else _arrival_in(booking, fleet.now),
-        steps=said.steps,
+        risk=stay.risk(timeline, fleet),
+        arrival_in=None if booking is None else stay.arrival_in(booking, fleet.now),
+        steps=_with_price(said.steps, price),
+        then=step.look(timeline, fleet),
+        price=price,
     )
+
+
+def _with_price(steps: tuple[Step, ...], price: UnknownPrice | None) -> tuple[Step, ...]:
+    """The steps, and last what to do about the price."""
+    if price is None:
+        return steps
+    others = (each for each in steps if each.command != price.command)
+    return (*others, Step(text=price.act, command=price.command))
 
 
 def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
     delivery = timeline.delivery
     if delivery is None:
-        return _never_requested(timeline)
+        return _never_requested(timeline, fleet)
     error = _error(delivery)
-    refused = fleet.closed.get(Destination.GUESTLY) != DISABLED and delivery.misconfigured
+    refused = fleet.mode.enabled and delivery.misconfigured
     if refused and delivery.state in {State.WAITING, State.RETRYING, State.HELD}:
         return _misconfigured(timeline, fleet, error)
     match delivery.state:
@@ -98,17 +123,17 @@ def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
             )
         case State.RETRYING:
             return _Said(
-                headline=f"{_not_there(timeline)} the last attempt failed; it is tried again"
-                " by itself.",
+                headline=f"{stay.not_there(timeline, fleet)} the last attempt failed; it is tried"
+                " again by itself.",
                 why=error,
                 steps=step.worker(fleet),
             )
         case State.CHECKING:
             return _Said(
-                headline=f"{_not_there(timeline)} the answer to the last call was lost, so Guestly"
-                " is asked first what became of it; nothing is sent twice.",
+                headline=f"{stay.not_there(timeline, fleet)} the answer to the last call was lost,"
+                f" so {fleet.pms} is asked first what became of it; nothing is sent twice.",
                 why=error,
-                steps=(*step.worker(fleet), step.check(timeline)),
+                steps=(*step.worker(fleet), step.check(timeline, fleet)),
             )
         case State.HELD:
             return _held(timeline, fleet)
@@ -118,9 +143,8 @@ def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
             assert_never(delivery.state)
 
 
-def _with_alert(said: _Said, alert: AlertFacts, timeline: Timeline) -> _Said:
+def _with_alert(said: _Said, alert: AlertFacts, meaning: Meaning, timeline: Timeline) -> _Said:
     """The alert first: it is what a person is waited for."""
-    meaning = MEANINGS[alert.kind]
     found = f"{alert.message or meaning.why} (alert {alert.id}, {alert.kind})"
     close = Step(
         text="Once it is dealt with, close the alert:",
@@ -140,19 +164,21 @@ def _misconfigured(timeline: Timeline, fleet: Fleet, error: str) -> _Said:
     known = ACCESS.get((timeline.delivery.error_code if timeline.delivery else None) or "")
     if known is not None:
         return _Said(
-            headline=f"{_not_there(timeline)} {known.symptom}. It waits, and nothing is lost.",
+            headline=f"{stay.not_there(timeline, fleet)} {known.symptom}. It waits, and nothing is"
+            " lost.",
             why=error,
             steps=(step.access(known), *step.worker(fleet)),
         )
-    names = {worker.pms for worker in fleet.workers if worker.sync_enabled} or {"guestly"}
+    names = {worker.pms for worker in fleet.workers if worker.sync_enabled} or {fleet.mode.pms}
     needed = [name for pms in sorted(names) for name in reversed(NEEDED_TO_CALL[pms])]
     settings = " or ".join([*needed, *(["GUESTY_API_URL"] if "guesty" in names else [])])
+    kept = f" {KEPT_IN}" if "guesty" in names else ""
     return _Said(
-        headline=f"{_not_there(timeline)} Guestly refuses our key or address. It waits, and nothing"
-        " is lost.",
+        headline=f"{stay.not_there(timeline, fleet)} {fleet.pms} refuses our key or address. It"
+        " waits, and nothing is lost.",
         why=error,
         steps=(
-            Step(text=f"Correct {settings} and restart the worker."),
+            Step(text=f"Correct {settings}{kept} and restart the worker."),
             *step.worker(fleet),
             step.send(timeline, "Then try at once:"),
         ),
@@ -163,38 +189,40 @@ def _given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> _Sai
     if delivery.discarded_at is not None:
         headline = "Set aside by a person: it is not sent."
     elif delivery.due_at is not None:
-        headline = f"{_not_there(timeline)} every attempt failed; it is tried again by itself."
+        headline = (
+            f"{stay.not_there(timeline, fleet)} every attempt failed; it is tried again by itself."
+        )
     else:
-        headline = f"{_not_there(timeline)} it is not tried again until a person acts."
+        headline = f"{stay.not_there(timeline, fleet)} it is not tried again until a person acts."
     return _Said(
         headline=headline, why=_error(delivery), steps=step.given_up(timeline, delivery, fleet)
     )
 
 
-def _never_requested(timeline: Timeline) -> _Said:
+def _never_requested(timeline: Timeline, fleet: Fleet) -> _Said:
     booking = timeline.booking
-    live = [held for held in timeline.reservations if held.mode is Mode.LIVE]
-    if live:
+    live = stay.live_of(timeline, fleet)
+    if live is not None:
         return _Said(
-            headline=f"In Guestly as {live[0].reservation_id}; nothing was asked for since.",
-            why="" if live[0].state_known else "It was taken over: in which state is not known.",
+            headline=f"{stay.in_words(live)}; nothing was asked for since.",
+            why="" if live.state_known else "It was taken over: in which state is not known.",
         )
     if booking is None:
         return _Said(headline="The booking does not exist, and nothing is owed for it.")
     match booking.status:
         case BookingStatus.PENDING:
             return _Said(
-                headline="Not in Guestly: the booking is not confirmed.",
+                headline=f"Not in {fleet.pms}: the booking is not confirmed.",
                 why=f"payment {booking.payment_status}",
             )
         case BookingStatus.CANCELLED:
-            return _Said(headline="Cancelled, and Guestly never held it: nothing to do.")
+            return _Said(headline=f"Cancelled, and {fleet.pms} never held it: nothing to do.")
         case BookingStatus.CONFIRMED | BookingStatus.COMPLETED:
             return _Said(
-                headline="Not in Guestly: nobody has asked for it to be sent.",
+                headline=f"Not in {fleet.pms}: nobody has asked for it to be sent.",
                 steps=(
                     step.send(timeline, "Send it:"),
-                    step.link(timeline, "Or, if it was entered in Guestly by hand:"),
+                    step.link(timeline, f"Or, if it was entered in {fleet.pms} by hand:"),
                 ),
             )
         case _:
@@ -202,32 +230,33 @@ def _never_requested(timeline: Timeline) -> _Said:
 
 
 def _synced(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
-    live = [held for held in timeline.reservations if held.mode is Mode.LIVE]
-    if live and not as_wanted:
+    live = stay.live_of(timeline, fleet)
+    if live is not None and not as_wanted:
         return _Said(
-            headline=f"In Guestly as {live[0].reservation_id}, but the booking has changed since"
+            headline=f"{stay.in_words(live)}, but the booking has changed since"
             " and nobody has asked for the change to be sent.",
             steps=(step.send(timeline, "Send it:"),),
         )
-    if live:
+    if live is not None:
         cancelled = timeline.booking and timeline.booking.status is BookingStatus.CANCELLED
         return _Said(
-            headline=f"In Guestly as {live[0].reservation_id}, "
-            f"{'cancelled there as here' if cancelled else 'as it is here'}."
+            headline=f"{stay.in_words(live)},"
+            f" {'cancelled there as here' if cancelled else 'as it is here'}."
         )
     if timeline.reservations:
         off = Step(text="Set GUESTLY_TEST_MODE=false and restart the worker.")
         send = step.send(timeline, "Then send it:")
         return _Said(
-            headline="TEST: not in Guestly. It was handled in test mode, where nothing is sent.",
+            headline=f"TEST: not in {fleet.pms}. It was handled in test mode, where nothing is"
+            " sent.",
             steps=(off, send) if fleet.mode.test_mode else (send,),
         )
-    return _Said(headline="Nothing to do: Guestly does not hold it and does not have to.")
+    return _Said(headline=f"Nothing to do: {fleet.pms} does not hold it and does not have to.")
 
 
 def _held(timeline: Timeline, fleet: Fleet) -> _Said:
     return _Said(
-        headline=f"{_not_there(timeline)} it is held, and sent as soon as that ends.",
+        headline=f"{stay.not_there(timeline, fleet)} it is held, and sent as soon as that ends.",
         why=fleet.closed.get(Destination.GUESTLY, ""),
         steps=step.opened(timeline, fleet),
     )
@@ -280,53 +309,10 @@ def _other(timeline: Timeline, fleet: Fleet) -> _Said:
     )
 
 
-def _not_there(timeline: Timeline) -> str:
-    """The beginning of a headline for what is owed."""
-    booking = timeline.booking
-    if any(held.mode is Mode.LIVE for held in timeline.reservations):
-        if booking is not None and booking.status is BookingStatus.CANCELLED:
-            return "Cancelled here, not yet in Guestly:"
-        return "Guestly holds an older state:"
-    return "Not in Guestly:"
-
-
 def _error(delivery: DeliveryFacts) -> str:
     if delivery.error_code is None:
         return ""
     return f"{delivery.error or 'no details'} ({delivery.error_code})"
-
-
-def _guest_sees(booking: BookingFacts) -> str:
-    match booking.status:
-        case BookingStatus.CONFIRMED | BookingStatus.COMPLETED:
-            return "A confirmed booking on the site. Nothing looks wrong to them."
-        case BookingStatus.CANCELLED:
-            return "A cancelled booking on the site."
-        case BookingStatus.PENDING:
-            return "A booking on the site that is not confirmed."
-        case _:
-            assert_never(booking.status)
-
-
-def _risk(timeline: Timeline) -> str:
-    booking, delivery = timeline.booking, timeline.delivery
-    live = any(held.mode is Mode.LIVE for held in timeline.reservations)
-    owed = delivery is not None and delivery.state is not State.SYNCED
-    if booking is None or booking.status is BookingStatus.PENDING:
-        return ""
-    if booking.status is BookingStatus.CANCELLED:
-        return "The nights may stay blocked in Guestly." if live and owed else ""
-    if not live and delivery is not None and delivery.error_code in NIGHTS_TAKEN:
-        return "The guest counts on nights that Guestly does not give them." if owed else ""
-    if not live and booking.payment_status is PaymentStatus.COMPLETED:
-        return "The nights are still on sale in other channels, and Guestly prepares no arrival."
-    return "What Guestly tells other channels and the guest is out of date." if owed else ""
-
-
-def _arrival_in(booking: BookingFacts, now: datetime) -> timedelta | None:
-    if booking.check_in is None:
-        return None
-    return datetime.combine(booking.check_in, _ARRIVAL, tzinfo=UTC) - now
 
 
 def _words(outcome: str) -> str:

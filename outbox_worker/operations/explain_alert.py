@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from outbox_worker.alerts.alert import AlertKind
+from outbox_worker.alerts.alert import PRICE_UNKNOWN, AlertKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,13 @@ class Meaning:
     guest_sees: str
     act: str
 
+
+_PRICE = Meaning(
+    headline="Its price in the PMS was to be compared: a person has to look.",
+    why="a change of listing, dates or guests makes the PMS set a price of its own",
+    guest_sees="",
+    act="Compare the price in the PMS with what was paid, if the stay is still there.",
+)
 
 #: The kinds that no delivery's success ends: a person closes them by asking for the booking again.
 MEANINGS = MappingProxyType(
@@ -62,3 +69,13 @@ MEANINGS = MappingProxyType(
         ),
     }
 )
+
+
+def meaning_of(kind: AlertKind, code: str | None) -> Meaning | None:
+    """What an open alert means; None: the state of what it names says it.
+
+    Args:
+        kind: Of the alert.
+        code: What it is about, where its kind does not say.
+    """
+    return _PRICE if code == PRICE_UNKNOWN else MEANINGS.get(kind)

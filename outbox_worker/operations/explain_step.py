@@ -7,22 +7,24 @@ from dataclasses import dataclass
 from outbox_worker.alerts import shown
 from outbox_worker.alerts.words_access import Access
 from outbox_worker.alerts.words_refused import BY_HAND, REMEDIES
-from outbox_worker.operations.fleet import DISABLED, Fleet
+from outbox_worker.operations.fleet import Fleet
 from outbox_worker.operations.timeline import BookingFacts, DeliveryFacts, Timeline
-from outbox_worker.outbox.delivery import Destination
+from outbox_worker.outbox.delivery import Destination, State
 from outbox_worker.pms.port import Mode, PmsName
 
 #: What mends a refusal, by error code; for others the booking itself is to be corrected.
 _MENDS = {
-    "foreign_reservation": "Correct the confirmation code of the other stay in Guestly.",
+    "foreign_reservation": "Correct the confirmation code of the other stay in {pms}.",
 }
 #: Refusals that end when a person says which reservation is the right one.
 _LINKED = {
-    "reservation_gone": "Find out in Guestly who removed the reservation. If the guest still comes,"
+    "reservation_gone": "Find out in {pms} who removed the reservation. If the guest still comes,"
     " enter the stay there, then say which one it is:",
-    "several_reservations": "Cancel all but one of them in Guestly, then say which one is left:",
-    "takeover_reservation_id": "Find the reservation in Guestly, then say which one it is:",
+    "several_reservations": "Cancel all but one of them in {pms}, then say which one is left:",
+    "takeover_reservation_id": "Find the reservation in {pms}, then say which one it is:",
 }
+#: What changes by itself.
+_UNDER_WAY = frozenset({State.WAITING, State.SENDING, State.RETRYING, State.CHECKING, State.HELD})
 _GONE = "booking_gone"
 _ELSEWHERE = "held_elsewhere"
 
@@ -60,10 +62,10 @@ def discard(timeline: Timeline, text: str) -> Step:
     return Step(text=text, command=f"outbox discard {handle(timeline)} --reason TEXT")
 
 
-def check(timeline: Timeline) -> Step:
+def check(timeline: Timeline, fleet: Fleet) -> Step:
     """Ask what became of a call whose answer was lost."""
     return Step(
-        text="The answer to a call was lost. Ask what Guestly holds:",
+        text=f"The answer to a call was lost. Ask what {fleet.pms} holds:",
         command=f"outbox check {handle(timeline)}",
     )
 
@@ -74,13 +76,23 @@ def link(timeline: Timeline, text: str, *, reservation_id: str | None = None) ->
     return Step(text=text, command=f"outbox link {handle(timeline)} {word}")
 
 
+def look(timeline: Timeline, fleet: Fleet) -> str:
+    """What to type where there is nothing to mend: see how it goes on, or what the PMS holds."""
+    if timeline.delivery is not None and timeline.delivery.state in _UNDER_WAY:
+        return f"outbox show {handle(timeline)}"
+    if any(held.mode is Mode.LIVE and held.pms is fleet.mode.pms for held in timeline.reservations):
+        return f"outbox check {handle(timeline)}"
+    return "outbox status"
+
+
 def by_hand(timeline: Timeline, code: str) -> Step:
     """Confirm what a person has seen or changed in the PMS, since no call can; of `BY_HAND`."""
     held = [each for each in timeline.reservations if each.mode is Mode.LIVE]
     elsewhere = code == _ELSEWHERE
     # what no call can change is Guesty's; another PMS may be on record beside it
     ours = next((each for each in held if elsewhere or each.pms is PmsName.GUESTY), None)
-    pms = "Guestly" if elsewhere and ours and ours.pms is PmsName.GUESTY else "Guesty"
+    away = elsewhere and ours is not None and ours.pms is PmsName.GUESTY
+    pms = (PmsName.GUESTLY if away else PmsName.GUESTY).display_name
     known = None if ours is None else ours.reservation_id
     return link(timeline, BY_HAND[code].format(pms=pms), reservation_id=known)
 
@@ -100,21 +112,23 @@ def worker(fleet: Fleet) -> tuple[Step, ...]:
 def opened(timeline: Timeline, fleet: Fleet) -> tuple[Step, ...]:
     """Open what holds a booking, or send this one alone."""
     alone = Step(text="Or send this one alone, now:", command=f"outbox sync {handle(timeline)}")
-    if fleet.closed.get(Destination.GUESTLY, DISABLED) == DISABLED:
+    if not fleet.mode.enabled or Destination.GUESTLY not in fleet.closed:
         return (Step(text="Set GUESTLY_SYNC_ENABLED=true and restart the worker."), alone)
     return (Step(text="Open it, if that is mended:", command="outbox resume guestly"), alone)
 
 
 def given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> tuple[Step, ...]:
     """What to do about a booking that was given up or set aside."""
-    doubt = (check(timeline),) if delivery.uncertain_at is not None else ()
+    doubt = (check(timeline, fleet),) if delivery.uncertain_at is not None else ()
     if delivery.discarded_at is not None:
         return (*doubt, send(timeline, "Send it after all:"))
     if delivery.due_at is not None:
         others = Step(text="See what else failed:", command="outbox list --state failed")
         return (*worker(fleet), *doubt, send(timeline, "Try at once:"), others)
     if delivery.error_code == _GONE:
-        cancelled = "Cancel the stay in Guestly, if it is there, then say that nothing is owed:"
+        cancelled = (
+            f"Cancel the stay in {fleet.pms}, if it is there, then say that nothing is owed:"
+        )
         return (*doubt, discard(timeline, cancelled))
     if delivery.error_code == _ELSEWHERE:
         nothing = discard(timeline, "Or, if nothing is to be sent:")
@@ -124,26 +138,27 @@ def given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> tuple
     if delivery.error_code in _LINKED:
         return (
             *doubt,
-            link(timeline, _LINKED[delivery.error_code]),
+            link(timeline, _LINKED[delivery.error_code].format(pms=fleet.pms)),
             discard(timeline, "Or, if nothing is to be sent:"),
         )
     return (
         *doubt,
-        _mend(delivery, timeline.booking),
+        _mend(delivery, timeline.booking, fleet),
         send(timeline, "Then send it again:"),
         discard(timeline, "Or, if it is not to be sent:"),
     )
 
 
-def _mend(delivery: DeliveryFacts, booking: BookingFacts | None) -> Step:
+def _mend(delivery: DeliveryFacts, booking: BookingFacts | None, fleet: Fleet) -> Step:
     code = delivery.error_code or ""
     if code == "listing_missing":
         slug = booking.property_slug if booking is not None else None
         word = (shown.token(slug) if slug else None) or "SLUG"
         return Step(
-            text="Say which listing the property is in Guestly:",
+            text=f"Say which listing the property is in {fleet.pms}:",
             command=f"outbox listings set {word} LISTING_ID",
         )
     if code in REMEDIES:
-        return Step(text=REMEDIES[code].format(pms="Guestly"))
-    return Step(text=_MENDS.get(code, "Correct what the error names, on the site or in Guestly."))
+        return Step(text=REMEDIES[code].format(pms=fleet.pms))
+    mend = _MENDS.get(code, "Correct what the error names, on the site or in {pms}.")
+    return Step(text=mend.format(pms=fleet.pms))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,12 +12,12 @@ from outbox_worker.gate import store as gate_store
 from outbox_worker.gate.circuit import Cause, State
 from outbox_worker.gate.store import Gate
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.port import PmsName
+from outbox_worker.settings_types import SyncSettings
 from outbox_worker.sql import query
 
 #: A worker whose heartbeat is older than this is not counted as running.
 ALIVE = timedelta(seconds=60)
-
-DISABLED = "Guestly sync is disabled (GUESTLY_SYNC_ENABLED=false)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,16 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncMode:
-    """Whether bookings are sent, as one process's settings say."""
+    """Whether bookings are sent, and to whom, as one process's settings say."""
 
     enabled: bool
     test_mode: bool
+    pms: PmsName
+
+    @classmethod
+    def of(cls, sync: SyncSettings) -> SyncMode:
+        """What the settings say."""
+        return cls(enabled=sync.enabled, test_mode=sync.test_mode, pms=PmsName(sync.pms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,11 @@ class Fleet:
     now: datetime
     held: frozenset[Destination] = frozenset()
 
+    @property
+    def pms(self) -> str:
+        """The PMS as sentences call it."""
+        return self.mode.pms.display_name
+
 
 def worker_facts(row: Row) -> dict[str, Any]:
     """The fields of a `Worker`, of a row of ``outbox.worker`` with ``seen_ago``."""
@@ -88,7 +99,11 @@ async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
     # one that sends is enough for bookings to be sent, and for them to be real
     senders = [worker for worker in workers if worker.sync_enabled]
     mode = (
-        SyncMode(enabled=bool(senders), test_mode=all(w.test_mode for w in senders or workers))
+        SyncMode(
+            enabled=bool(senders),
+            test_mode=all(w.test_mode for w in senders or workers),
+            pms=_pms(senders or workers, ours),
+        )
         if workers
         else ours
     )
@@ -96,9 +111,21 @@ async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
     closed = {gate.destination: reason(gate) for gate in gates if not gate.open}
     held = {gate.destination for gate in gates if gate.pause is not None}
     if not mode.enabled:
-        closed[Destination.GUESTLY] = DISABLED
+        closed[Destination.GUESTLY] = disabled(mode.pms)
         held.add(Destination.GUESTLY)
     return Fleet(workers=workers, mode=mode, closed=closed, now=gates[0].now, held=frozenset(held))
+
+
+def _pms(workers: Sequence[Worker], ours: SyncMode) -> PmsName:
+    """The one PMS of all of them; where they differ, our own."""
+    named = {worker.pms for worker in workers}
+    found = [name for name in PmsName if name in named]
+    return found[0] if len(found) == 1 else ours.pms
+
+
+def disabled(pms: PmsName) -> str:
+    """Why bookings are held while nobody is to send any."""
+    return f"{pms.display_name} sync is disabled (GUESTLY_SYNC_ENABLED=false)"
 
 
 def still_testing(fleet: Fleet, ours: SyncMode) -> str | None:
@@ -133,12 +160,26 @@ def reason(gate: Gate) -> str:
         why = f": {gate.pause.reason}" if gate.pause.reason else ""
         return f"paused by {gate.pause.by} {until}{why}"
     circuit = gate.circuit
+    if gate.lacks_token:
+        return f"{no_token(gate)}; the next one is requested {_next_token(gate)}"
     if circuit.state is not State.CLOSED:
         code = f" ({circuit.code})" if circuit.code else ""
         if circuit.cause is Cause.MISCONFIGURED:
             return f"our key or address is refused{code}; {_next_probe(gate)}"
         return f"its last calls all failed{code}; {_next_probe(gate)}"
     return f"it asked to be left alone until {gate.hold.until:%H:%M:%S} UTC"
+
+
+def no_token(gate: Gate) -> str:
+    """With `Gate.lacks_token`: what is the matter."""
+    return f"no access token can be had ({gate.token_code or gate.circuit.code})"
+
+
+def _next_token(gate: Gate) -> str:
+    at = gate.next_token_at
+    if at is None:
+        return "with the next call"
+    return f"at {at:%H:%M:%S} UTC, or after `outbox resume {gate.destination}`"
 
 
 def _next_probe(gate: Gate) -> str:

@@ -13,6 +13,8 @@ from outbox_worker.gate.store import Pause
 from outbox_worker.operations.actions import record_action
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms import guesty_token
+from outbox_worker.pms.guesty_token_words import QUOTA_SPENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class Resumed:
         waited: Whether the destination itself had asked to be left alone for a while.
         circuit: Not closed: a probe decides, which may be sent at once.
         no_token: Whether no access token was to be requested for a while.
+        tokens_left: How many may be requested within these 24 hours; None: it waited for none.
     """
 
     destination: Destination
@@ -40,6 +43,7 @@ class Resumed:
     waited: bool
     circuit: State
     no_token: bool = False
+    tokens_left: int | None = None
 
     @property
     def changed(self) -> bool:
@@ -88,12 +92,15 @@ async def resume(conn: Connection, destination: Destination, *, actor: str) -> R
     async with conn.transaction():
         gate = await store.lock(conn, destination)
         token = await tokens.read_hidden(conn, destination)
+        no_token = token.not_before is not None and token.not_before > token.now
+        waited = no_token or gate.lacks_token or gate.circuit.code == QUOTA_SPENT
         resumed = Resumed(
             destination=destination,
             before=gate.pause,
             waited=gate.held,
             circuit=gate.circuit.state,
-            no_token=token.not_before is not None and token.not_before > token.now,
+            no_token=no_token,
+            tokens_left=guesty_token.left(token) if waited else None,
         )
         if resumed.changed:
             await store.resume(conn, destination)

@@ -10,23 +10,27 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 
+from outbox_worker.alerts import store as alert_store
+from outbox_worker.alerts.alert import ALERT_CHANNELS
 from outbox_worker.bookings import store as booking_store
 from outbox_worker.bookings.booking import Booking, BookingStatus
 from outbox_worker.bookings.store import SyncView
 from outbox_worker.database import Connection
 from outbox_worker.errors import RefusedError
+from outbox_worker.handlers import price
 from outbox_worker.handlers.booking import TEST_RESERVATION_ID
 from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
 from outbox_worker.operations.check import booking_of, hold, live_reservation
 from outbox_worker.operations.plan import PmsView
+from outbox_worker.operations.price import unknown_price
 from outbox_worker.operations.refs import Target
 from outbox_worker.operations.remote import compare, confirmed_parts, parts_of, wanted_of
 from outbox_worker.operations.slices import ORIGIN, Request
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, Destination, Reason
 from outbox_worker.outbox.store import DeliveryRow
-from outbox_worker.pms.port import Pms, RemoteReservation, ReservationStatus
+from outbox_worker.pms.port import Parts, Pms, RemoteReservation, ReservationStatus
 from outbox_worker.sql import query
 
 _LONGEST_ID = 200
@@ -41,6 +45,8 @@ class Linked:
         verified: Whether the PMS was asked and holds it.
         others: Further reservations that the PMS shows under the booking's reference.
         uncertain: Whether an unknown write may still land: the state is written after that.
+        vouched: Whether price and guest there count from now on as what the booking says.
+        confirms: Whether it was on record already, and only the price there was not known.
         version: What was asked for; the worker writes the booking's state.
     """
 
@@ -52,6 +58,8 @@ class Linked:
     others: tuple[str, ...]
     uncertain: bool
     version: int
+    vouched: bool = False
+    confirms: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +71,19 @@ class _Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
-    """What is to be put on record; ``fingerprint``: of the state that the PMS was seen to hold."""
+    """What is to be put on record.
+
+    Args:
+        fingerprint: Of the state that the PMS was seen to hold.
+        vouched: The parts that no call could change there, and that the person vouches for.
+        confirms: See `Linked`; what else is on record of it stays.
+    """
 
     booking: Booking
-    known: SyncView
     reservation_id: str
     fingerprint: str | None
+    vouched: Parts
+    confirms: bool
     view: PmsView
     quiet: timedelta
     request: Request
@@ -103,7 +118,9 @@ async def link(
 ) -> Linked:
     """Put a reservation on record as the booking's, and ask that the booking's state is written.
 
-    A doubt ends with it; while an unknown write may still land, it is refused.
+    A doubt ends with it; while an unknown write may still land, it is refused. A reservation that
+    is on record already can be named once more where its price is not known to be ours: a person
+    has compared it.
 
     Args:
         conn: In autocommit mode; no transaction is open while the PMS is asked.
@@ -122,7 +139,9 @@ async def link(
     previous = live_reservation(known)
     found = await outbox_store.find(conn, destination=Destination.GUESTLY, key=str(booking.id))
     row = None if found is None else await outbox_store.read(conn, found)
-    _refuse(booking, row, reservation_id, previous, quiet=quiet)
+    vouched = confirmed_parts(booking, known, view)
+    unsure = bool(vouched) and unknown_price(known, view, name=target.name) is not None
+    confirms = _refuse(booking, row, reservation_id, previous, view, quiet=quiet, unsure=unsure)
     await _refuse_anothers(conn, booking, reservation_id, view, reference=None)
     verified = _Verified()
     if pms is not None:
@@ -131,24 +150,34 @@ async def link(
         await _refuse_anothers(conn, booking, reservation_id, view, reference=verified.reference)
     wish = _Wish(
         booking=booking,
-        known=known,
         reservation_id=reservation_id,
         fingerprint=verified.fingerprint,
+        vouched=vouched,
+        confirms=confirms,
         view=view,
         quiet=quiet,
         request=request,
     )
     asked = await _record(conn, wish)
     await outbox_store.notify(conn)
+    seen = None if pms is None else verified
+    return _linked(target, wish, asked, previous=previous, verified=seen)
+
+
+def _linked(
+    target: Target, wish: _Wish, asked: _Asked, *, previous: str | None, verified: _Verified | None
+) -> Linked:
     return Linked(
         name=target.name,
         delivery_id=asked.delivery_id,
-        reservation_id=reservation_id,
-        previous=None if previous == reservation_id else previous,
-        verified=pms is not None,
-        others=verified.others,
+        reservation_id=wish.reservation_id,
+        previous=None if previous == wish.reservation_id else previous,
+        verified=verified is not None,
+        others=() if verified is None else verified.others,
         uncertain=asked.uncertain,
         version=asked.version,
+        vouched=bool(wish.vouched),
+        confirms=wish.confirms,
     )
 
 
@@ -163,13 +192,14 @@ async def _record(conn: Connection, wish: _Wish) -> _Asked:
         await booking_store.lock(conn, [booking.id])
         await _refuse_anothers(conn, booking, wish.reservation_id, view, reference=None)
         asked = await _ask(conn, await _row_of(conn, booking, request), wish)
+        fingerprint, parts = await _state(conn, wish)
         await hold(
             conn,
             booking.id,
             wish.reservation_id,
-            fingerprint=wish.fingerprint,
+            fingerprint=fingerprint,
             view=view,
-            parts=confirmed_parts(booking, wish.known, view),
+            parts=parts,
         )
         await booking_store.mirror(conn, [booking.id])
         await record_action(
@@ -181,7 +211,22 @@ async def _record(conn: Connection, wish: _Wish) -> _Asked:
             deliveries=[asked.delivery_id],
             reason=request.reason,
         )
+        if wish.vouched:
+            told = price.alert(view.pms, booking.id)
+            await alert_store.resolve(conn, told.kind, told.fingerprint, channels=ALERT_CHANNELS)
     return asked
+
+
+async def _state(conn: Connection, wish: _Wish) -> tuple[str | None, Parts]:
+    """Fingerprint and parts to put on record; the booking is locked."""
+    if not wish.confirms:
+        return wish.fingerprint, wish.vouched
+    booking_id = wish.booking.id
+    views = await booking_store.read_for_sync(conn, [booking_id], pms=wish.view.pms)
+    now = views[booking_id].reservation
+    if now is None or now.reservation_id != wish.reservation_id:
+        raise _in_flight()
+    return now.fingerprint, {**wish.vouched, **now.parts}
 
 
 def _refuse(
@@ -189,10 +234,12 @@ def _refuse(
     row: DeliveryRow | None,
     reservation_id: str,
     previous: str | None,
+    view: PmsView,
     *,
     quiet: timedelta,
-) -> None:
-    """Refuse what makes no sense before anybody is asked."""
+    unsure: bool,
+) -> bool:
+    """Refuse what makes no sense before anybody is asked; whether it only confirms the record."""
     if row is None and booking.status is BookingStatus.PENDING:
         raise RefusedError(
             "the booking is not confirmed, so nothing may be sent for it",
@@ -204,14 +251,16 @@ def _refuse(
     if row is not None and (rest := _unknown_for(row, quiet)) > timedelta(0):
         # a create that lands after this would be a second reservation that nobody looks for
         raise RefusedError(
-            "an earlier call may still take effect in Guestly: nothing was changed",
+            f"an earlier call may still take effect in {view.pms.display_name}:"
+            " nothing was changed",
             hint=f"Try again in {ceil(rest.total_seconds())} s.",
         )
     clear = at is None or (
         at.uncertain_at is None and at.failed_at is None and at.discarded_at is None
     )
-    if clear and previous == reservation_id:
+    if clear and previous == reservation_id and not unsure:
         raise RefusedError("that reservation is on record for it already: nothing was changed")
+    return clear and previous == reservation_id
 
 
 def _unknown_for(row: DeliveryRow, quiet: timedelta) -> timedelta:
@@ -249,7 +298,7 @@ async def _refuse_anothers(
         other = row["booking_reference"] or row["booking_id"]
         raise RefusedError(
             f"{reservation_id} is the reservation of booking {other}: nothing was changed",
-            hint="Look up the right id in Guestly.",
+            hint=f"Look up the right id in {view.pms.display_name}.",
         )
 
 
@@ -262,27 +311,27 @@ async def _verify(
     *,
     doubtful: bool,
 ) -> _Verified:
-    held = await ask_pms.by_id(pms, reservation_id)
+    held, name = await ask_pms.by_id(pms, reservation_id), pms.name.display_name
     if held is None:
         raise RefusedError(
-            f"Guestly has no reservation {reservation_id}: nothing was changed",
-            hint="Copy the id from Guestly.",
+            f"{name} has no reservation {reservation_id}: nothing was changed",
+            hint=f"Copy the id from {name}.",
         )
     wanted = wanted_of(booking, known, view)
     remote = compare(held, booking, wanted, parts=parts_of(booking, known, view))
     if not remote.ours:
         what = ", ".join(each.what for each in remote.differences) or "listing or stay"
         raise RefusedError(
-            f"{reservation_id} is another stay in Guestly (it differs in: {what}):"
+            f"{reservation_id} is another stay in {name} (it differs in: {what}):"
             " nothing was changed",
             hint="Correct listing and dates there first, or add --unverified if you are sure.",
         )
     hits = await ask_pms.under_reference(pms, booking.reference)
     if doubtful and (found := _others(hits, reservation_id)):
         raise RefusedError(
-            f"Guestly also holds {', '.join(found)} under this booking's reference, which may be"
+            f"{name} also holds {', '.join(found)} under this booking's reference, which may be"
             " what an earlier call created: nothing was changed",
-            hint="Link that one, or cancel it in Guestly first.",
+            hint=f"Link that one, or cancel it in {name} first.",
         )
     # what is cancelled here and there needs no call
     done = wanted.cancelled and held.status == ReservationStatus.CANCELED

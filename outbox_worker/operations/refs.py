@@ -70,6 +70,10 @@ async def resolve(conn: Connection, ref: str) -> Target:
     word = ref.strip()
     if not word or "\0" in word:
         raise NotFoundError("nothing is known under an empty reference", hint=_HINT)
+    if not_utf8(word):
+        raise NotFoundError(
+            f"nothing is known under {word!r}: its bytes are no text in UTF-8", hint=_HINT
+        )
     uuid = _uuid(word)
     exact = await _targets(
         conn,
@@ -101,6 +105,15 @@ async def resolve(conn: Connection, ref: str) -> Target:
     if not found:
         raise NotFoundError(f"nothing is known under {word!r}", hint=_HINT)
     return _only(word, found)
+
+
+def not_utf8(word: str) -> bool:
+    """Whether it came from a command line with bytes that are no UTF-8: Postgres takes no such."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 _HINT = (

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
 
+from outbox_worker.bookings import store as booking_store
 from outbox_worker.database import Connection
 from outbox_worker.errors import RefusedError
 from outbox_worker.operations.check import booking_of
 from outbox_worker.operations.fleet import Fleet
 from outbox_worker.operations.plan import Item, Named, PmsView, plan
+from outbox_worker.operations.price import UnknownPrice, unknown_price
 from outbox_worker.operations.refs import Target
 from outbox_worker.operations.requeue import Requeued, apply
 from outbox_worker.operations.settling import Settled, look, only_tested
@@ -57,6 +59,7 @@ class SyncedNow:
         settled: None with ``skip`` alone.
         attempts: Those that ended meanwhile.
         stale: Why a worker that was quicker has only tested it, and what to do.
+        price: That the price in the PMS is not known to be ours; None: it is, or does not matter.
     """
 
     name: str
@@ -65,6 +68,7 @@ class SyncedNow:
     settled: Settled | None
     attempts: tuple[Tried, ...]
     stale: str | None = None
+    price: UnknownPrice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,7 @@ async def sync_now(
     Raises:
         RefusedError: Sending it from here would do harm; nothing was changed.
     """
-    _, known = await booking_of(conn, target, view)
+    booking, known = await booking_of(conn, target, view)
     [item] = await plan(conn, Named(targets=(target,)), view=view)
     row = None if item.delivery_id is None else await outbox_store.read(conn, item.delivery_id)
     skip = item.skip if item.state is not State.SENDING else None
@@ -119,13 +123,14 @@ async def sync_now(
         if reservation is not None and item.state is State.SYNCED:
             skip = "tested already (GUESTLY_TEST_MODE=true)"
     if skip is not None:
-        return _nothing(item, skip)
+        return _nothing(item, skip, price=unknown_price(known, view, name=item.name))
     before = [each.fence for each in await _attempts(watch.conn, item.delivery_id, after=0)]
     asked = await _asked(conn, item, row, request)
     if asked is None:
         return _nothing(item, "it was changed at this moment; try again")
     attempts = await _deliver(conn, asked.delivery_id, deliver, watch, after=max(before, default=0))
     [settled] = await look(conn, [asked], closed={})
+    known = (await booking_store.read_for_sync(conn, [booking.id], pms=view.pms))[booking.id]
     return SyncedNow(
         name=item.name,
         delivery_id=asked.delivery_id,
@@ -133,12 +138,18 @@ async def sync_now(
         settled=settled,
         attempts=tuple(attempts),
         stale=await only_tested(conn, [settled], ours=replace(fleet.mode, test_mode=test_mode)),
+        price=unknown_price(known, view, name=item.name),
     )
 
 
-def _nothing(item: Item, why: str) -> SyncedNow:
+def _nothing(item: Item, why: str, *, price: UnknownPrice | None = None) -> SyncedNow:
     return SyncedNow(
-        name=item.name, delivery_id=item.delivery_id, skip=why, settled=None, attempts=()
+        name=item.name,
+        delivery_id=item.delivery_id,
+        skip=why,
+        settled=None,
+        attempts=(),
+        price=price,
     )
 
 
@@ -152,7 +163,7 @@ def _refuse_test(row: DeliveryRow | None, fleet: Fleet, *, live: bool) -> None:
         )
     if live or (row is not None and row.snapshot.uncertain_at is not None):
         raise RefusedError(
-            "Guestly holds, or may hold, a reservation of it, which test mode leaves alone",
+            f"{fleet.pms} holds, or may hold, a reservation of it, which test mode leaves alone",
             hint="Set GUESTLY_TEST_MODE=false.",
         )
 

@@ -101,11 +101,17 @@ class DeliveryFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertFacts:
-    """An open alert about the subject; ``message``: the words of whoever reported it."""
+    """An open alert about the subject.
+
+    Args:
+        message: The words of whoever reported it.
+        code: What it is about, where its kind does not say.
+    """
 
     id: int
     kind: AlertKind
     message: str | None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,11 +214,7 @@ async def read_timeline(conn: Connection, target: Target, fleet: Fleet) -> Timel
         ),
         delivery=delivery,
         entries=tuple(sorted(entries, key=lambda entry: (entry.at, order.index(entry.kind)))),
-        alerts=tuple(
-            AlertFacts(id=row["id"], kind=AlertKind(row["kind"]), message=row["message"])
-            for row in alerts
-            if row["resolved_at"] is None
-        ),
+        alerts=tuple(_open_alert(row) for row in alerts if row["resolved_at"] is None),
     )
 
 
@@ -281,6 +283,12 @@ async def _delivery(conn: Connection, target: Target, fleet: Fleet) -> DeliveryF
         error=row["last_error"],
         requested_at=row["requested_at"],
         delivered_at=row["delivered_at"],
+    )
+
+
+def _open_alert(row: Row) -> AlertFacts:
+    return AlertFacts(
+        id=row["id"], kind=AlertKind(row["kind"]), message=row["message"], code=row["code"]
     )
 
 

@@ -50,6 +50,9 @@ class Wait:
         certain: Whether the outcome of earlier writes is now known (a reservation was adopted),
             which ends the uncertainty.
         everybodys: With ``MISCONFIGURED``: whether whoever asks is refused, whatever the booking.
+        outage: Whether nobody can call the destination at present, whatever the row: opens its
+            circuit at once.
+        rest: With ``outage``: for how long it is no use to try again; None: not known.
     """
 
     due_in: timedelta | None
@@ -59,6 +62,8 @@ class Wait:
     http_status: int | None = None
     certain: bool = False
     everybodys: bool = False
+    outage: bool = False
+    rest: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -288,24 +288,18 @@ async def settle_held(
         owner: This worker.
     """
     arrays = {name: _array(values) for name, values in columns.items()}
-    cursor = await conn.execute(
-        query("settle_held"), {**arrays, "owner": owner}, prepare=for_rows(len(columns["ids"]))
-    )
-    return [
-        SettledHeld(id=DeliveryId(row["id"]), again=row["again"]) for row in await cursor.fetchall()
-    ]
+    rows = await _settle(conn, "settle_held", arrays, owner, count=len(columns["ids"]))
+    return [SettledHeld(id=DeliveryId(row["id"]), again=row["again"]) for row in rows]
 
 
 async def settle_failed(
     conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
 ) -> list[SettledFailed]:
     """Record failures; rows whose fence or owner differ are left alone and not returned."""
-    cursor = await conn.execute(
-        query("settle_failed"), {**columns, "owner": owner}, prepare=for_rows(len(columns["ids"]))
-    )
+    rows = await _settle(conn, "settle_failed", columns, owner, count=len(columns["ids"]))
     return [
         SettledFailed(id=DeliveryId(row["id"]), gave_up=row["gave_up"], tell=row["tell"])
-        for row in await cursor.fetchall()
+        for row in rows
     ]
 
 
@@ -313,10 +307,8 @@ async def release(
     conn: Connection, columns: Mapping[str, Any], *, owner: WorkerId
 ) -> list[DeliveryId]:
     """Give rows back uncharged; rows whose fence or owner differ are left alone, not returned."""
-    cursor = await conn.execute(
-        query("release"), {**columns, "owner": owner}, prepare=for_rows(len(columns["ids"]))
-    )
-    return [DeliveryId(row["id"]) for row in await cursor.fetchall()]
+    rows = await _settle(conn, "release", columns, owner, count=len(columns["ids"]))
+    return [DeliveryId(row["id"]) for row in rows]
 
 
 async def hold_reservations(conn: Connection, columns: Mapping[str, Any]) -> None:
@@ -364,9 +356,15 @@ def _array(values: Iterable[int | AttemptOutcome | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
+async def _settle(
+    conn: Connection, name: str, columns: Mapping[str, Any], owner: WorkerId, *, count: int
+) -> list[Row]:
+    parameters = {**columns, "owner": owner}
+    return await (await conn.execute(query(name), parameters, prepare=for_rows(count))).fetchall()
+
+
 async def _one(conn: Connection, name: str, parameters: Mapping[str, Any]) -> Row:
-    cursor = await conn.execute(query(name), parameters)
-    row = await cursor.fetchone()
+    row = await (await conn.execute(query(name), parameters)).fetchone()
     if row is None:
         raise DecodeError(f"query {name} answered no row")
     return row
@@ -376,12 +374,9 @@ def _look(row: Sequence[Any]) -> Look:
     """Of the first columns of `claim`."""
     _gate, is_open, redrive_before, suspect, probe_due, due = row
     return Look(
-        open=is_open,
-        suspect=suspect,
-        probe_due=bool(probe_due),
-        due=bool(due),
+        open=is_open, suspect=suspect, probe_due=bool(probe_due), due=bool(due),
         redrive_before=redrive_before,
-    )
+    )  # fmt: skip
 
 
 def _claim(row: Sequence[Any], *, probe: bool = False) -> Claim:

@@ -19,6 +19,7 @@ from outbox_worker.pms.http import Exchange, PmsHttp
 from outbox_worker.pms.port import (
     Absent,
     Found,
+    Further,
     ListingAnswer,
     LookupAnswer,
     Misconfigured,
@@ -31,6 +32,7 @@ from outbox_worker.pms.port import (
     ReservationStatus,
     Unavailable,
     WriteAnswer,
+    uncounted,
 )
 
 
@@ -60,6 +62,11 @@ class Guestly:
         """Which one."""
         return PmsName.GUESTLY
 
+    @property
+    def most_calls(self) -> int:
+        """A look-up and a create."""
+        return 2
+
     def tells_enough(self, held: Parts) -> bool:
         """Always: one call writes the full state, whatever there is."""
         del held
@@ -68,8 +75,9 @@ class Guestly:
     async def ready(self) -> None:
         """It always is: a write needs nothing but the key."""
 
-    async def find(self, reference: str) -> LookupAnswer:
+    async def find(self, reference: str, *, further: Further = uncounted) -> LookupAnswer:
         """Reservations under our reference; see `port.Pms.find`."""
+        del further
         if not reference:
             # an empty filter would list everybody's reservations
             return Rejected(code="reference_missing", message="The booking has no reference")
@@ -143,9 +151,10 @@ class Guestly:
         shown: Parts | None = None,
         doubtful: bool = False,
         idempotency_key: str,
+        further: Further = uncounted,
     ) -> WriteAnswer:
         """Write the full state, whatever is on record: it is one call; see `port.Pms.update`."""
-        del held, shown, doubtful
+        del held, shown, doubtful, further
         exchange = await self._send(
             "PUT",
             ("reservations", reservation_id),
@@ -166,9 +175,10 @@ class Guestly:
         reference: str,
         held: Parts = MappingProxyType({}),
         idempotency_key: str,
+        further: Further = uncounted,
     ) -> WriteAnswer:
         """Cancel; see `port.Pms.cancel`."""
-        del held
+        del held, further
         exchange = await self._send(
             "PUT",
             ("reservations", reservation_id),

@@ -26,6 +26,7 @@ from outbox_worker.pms.port import (
     Absent,
     Ambiguous,
     Found,
+    Further,
     Held,
     ListingAnswer,
     LookupAnswer,
@@ -42,6 +43,7 @@ from outbox_worker.pms.port import (
     ReservationStatus,
     Unavailable,
     WriteAnswer,
+    uncounted,
 )
 
 
@@ -70,6 +72,11 @@ class Guesty:
         """Which one."""
         return PmsName.GUESTY
 
+    @property
+    def most_calls(self) -> int:
+        """A look at what it holds, a change, and a look at what its refusal is worth."""
+        return 3
+
     def heard(self) -> tuple[Remaining, ...]:
         """What answers have said of the rate limit since this was asked last.
 
@@ -89,7 +96,7 @@ class Guesty:
         """See to the token; see `port.Pms.ready`."""
         return await self._calls.ready()
 
-    async def find(self, reference: str) -> LookupAnswer:
+    async def find(self, reference: str, *, further: Further = uncounted) -> LookupAnswer:
         """Reservations under our reference; see `port.Pms.find`.
 
         A search does not show the guests, and to write them again would change the price: so one
@@ -114,7 +121,7 @@ class Guesty:
                 if not hits:
                     return Absent(http_status=status)
                 found = Found(reservations=hits, http_status=status)
-                return found if len(hits) > 1 else await self._in_parts(found)
+                return found if len(hits) > 1 else await self._in_parts(found, further)
             case Absent():
                 return Misconfigured(
                     code="lookup_not_found",
@@ -172,6 +179,7 @@ class Guesty:
         shown: Parts | None,
         doubtful: bool = False,
         idempotency_key: str,
+        further: Further = uncounted,
     ) -> WriteAnswer:
         """Write the next part that differs; see `port.Pms.update`.
 
@@ -190,9 +198,12 @@ class Guesty:
             else guesty_parts.completed(held, shown or {})
         )
         step = guesty_parts.next_step(record, target)
+        lost = Part.FARE in held and Part.FARE not in record  # an unknown write may have set it
         match step:
             case Complete():
-                return Held(reservation_id=reservation_id, existed=True, parts=dict(record))
+                return Held(
+                    reservation_id=reservation_id, existed=True, parts=dict(record), repriced=lost
+                )
             case Fixed(parts=fixed):
                 return guesty_parts.by_hand(fixed, reservation_id, reservation)
             case Write(part=part):
@@ -203,13 +214,13 @@ class Guesty:
         written = Written(
             reference=reservation.reference, sent=reservation, reservation_id=reservation_id
         )
-        answer = await self._change(segment, body, written, part=part, wanted=target[part])
+        answer = await self._change(
+            segment, body, written, part=part, wanted=target[part], further=further
+        )
         match answer:
             case Accepted():
                 parts = guesty_parts.after_write(record, part, target)
-                repriced = part in guesty_parts.REPRICING or (
-                    Part.FARE in held and Part.FARE not in record
-                )
+                repriced = part in guesty_parts.REPRICING or lost
                 return _held(answer, parts, target, existed=True, repriced=repriced)
             case _:
                 return answer
@@ -221,13 +232,19 @@ class Guesty:
         reference: str,
         held: Parts = MappingProxyType({}),
         idempotency_key: str,
+        further: Further = uncounted,
     ) -> WriteAnswer:
         """Cancel; see `port.Pms.cancel`. Refused but cancelled already, as a read shows: done."""
         del idempotency_key
         canceled = guesty_parts.status(ReservationStatus.CANCELED.value)
         written = Written(reference=reference, sent=None, reservation_id=reservation_id)
         answer = await self._change(
-            "status", guesty_body.cancellation(), written, part=Part.STATUS, wanted=canceled
+            "status",
+            guesty_body.cancellation(),
+            written,
+            part=Part.STATUS,
+            wanted=canceled,
+            further=further,
         )
         match answer:
             case Accepted():
@@ -256,11 +273,14 @@ class Guesty:
         """Close the connections."""
         await self._calls.aclose()
 
-    async def _in_parts(self, found: Found) -> Found | RateLimited | Unavailable | Misconfigured:
+    async def _in_parts(
+        self, found: Found, further: Further
+    ) -> Found | RateLimited | Unavailable | Misconfigured:
         """The one hit with all the parts that a read by its id shows."""
         (hit,) = found.reservations
         if Part.GUESTS in hit.parts:
             return found
+        further()
         shown = await self.reservation(hit.reservation_id)
         match shown:
             case RemoteReservation() if shown.reference == hit.reference:
@@ -273,7 +293,14 @@ class Guesty:
                 return found
 
     async def _change(
-        self, segment: str, body: Mapping[str, Any], written: Written, *, part: Part, wanted: str
+        self,
+        segment: str,
+        body: Mapping[str, Any],
+        written: Written,
+        *,
+        part: Part,
+        wanted: str,
+        further: Further,
     ) -> WriteOutcome:
         """Write one part, and ask a read what a refusal or a "not found" is worth.
 
@@ -286,6 +313,7 @@ class Guesty:
         )
         if not isinstance(answer, Rejected | Absent):
             return answer
+        further()
         shown = await self.reservation(reservation_id)
         match shown:
             case RemoteReservation(parts=parts) if parts.get(part) == wanted:

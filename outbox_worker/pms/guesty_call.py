@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from outbox_worker.pms import exact_json, rate_headers
+from outbox_worker.pms import guesty_token_words as words
 from outbox_worker.pms.exchange_answer import Content
 from outbox_worker.pms.guesty_answer import Accepted, TokenRefused, Written, read, write
 from outbox_worker.pms.guesty_token import Token, TokenSource
@@ -85,9 +86,7 @@ class GuestyCalls:
             async with asyncio.timeout(_TOKEN_IN_HAND_S):
                 token = await self._tokens.token()
         except TimeoutError:
-            return Unavailable(
-                code="token_unavailable", message="The access token ended right before the call"
-            )
+            return words.ended_before()
         if not isinstance(token, Token):
             return token
         exchange = await self._exchange(

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from outbox_worker.gate.token_state import UNFINISHED, Identity, TokenRow
 from outbox_worker.pms.guesty_token_words import CREDENTIALS_REFUSED, failed, quota_spent
-from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
+from outbox_worker.pms.port import Misconfigured, Unavailable
 
 #: Requests of one client in 24 hours.
 QUOTA = 5
@@ -60,7 +60,7 @@ class Token:
 class TokenSource(Protocol):
     """Where an adapter gets its token."""
 
-    async def token(self) -> Token | RateLimited | Unavailable | Misconfigured:
+    async def token(self) -> Token | Unavailable | Misconfigured:
         """The token to send; asked before every call, and cheap while it is good."""
 
     async def refused(self, token: Token, *, http_status: int) -> Unavailable | Misconfigured:
@@ -79,7 +79,7 @@ class Plan:
 
     token: Token | None = None
     request: bool = False
-    refusal: RateLimited | Unavailable | Misconfigured | None = None
+    refusal: Unavailable | Misconfigured | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +150,14 @@ def spent(row: TokenRow, ours: Identity) -> int:
     return len(_counted(row, ours))
 
 
+def left(row: TokenRow) -> int:
+    """Requests that the quota still grants to whoever has requested last."""
+    if not row.requests:
+        return QUOTA
+    last = Identity(client=row.requests[-1].client, credentials="")
+    return max(0, QUOTA - spent(row, last))
+
+
 def next_request_at(row: TokenRow, ours: Identity) -> datetime:
     """When the quota allows the next request; aware UTC."""
     counted = _counted(row, ours)
@@ -207,7 +215,7 @@ def _last_resort(row: TokenRow, ours: Identity) -> Token | None:
     return Token(row.value, row.serial)
 
 
-def _is_credentials(refusal: RateLimited | Unavailable | Misconfigured | None) -> bool:
+def _is_credentials(refusal: Unavailable | Misconfigured | None) -> bool:
     return isinstance(refusal, Misconfigured) and refusal.code == CREDENTIALS_REFUSED
 
 
@@ -216,7 +224,7 @@ def _ours(row: TokenRow, ours: Identity) -> bool:
     return row.value is not None and row.credentials == ours.credentials
 
 
-def _held(row: TokenRow, ours: Identity) -> RateLimited | Unavailable | Misconfigured | None:
+def _held(row: TokenRow, ours: Identity) -> Unavailable | Misconfigured | None:
     """Why no token is requested now."""
     code = row.code if row.failing == ours.credentials else None
     wait = timedelta(0) if row.not_before is None else row.not_before - row.now

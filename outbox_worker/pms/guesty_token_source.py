@@ -28,11 +28,11 @@ from outbox_worker.pms import guesty_token_words as words
 from outbox_worker.pms.guesty_token import Plan, Refusal, Token
 from outbox_worker.pms.guesty_token_answer import Minted, NotMinted
 from outbox_worker.pms.guesty_token_endpoint import Endpoint
-from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
+from outbox_worker.pms.port import Misconfigured, Unavailable
 from outbox_worker.telemetry import logger
 from outbox_worker.worker.lease import boot_time
 
-Answer: TypeAlias = Token | RateLimited | Unavailable | Misconfigured
+Answer: TypeAlias = Token | Unavailable | Misconfigured
 Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 
 _DESTINATION = Destination.GUESTLY
@@ -243,9 +243,7 @@ class FleetToken:
         async with self._connect() as other:
             return _decided(await self._read(other, locked=False))
 
-    async def _record(
-        self, request: _Request, result: NotMinted
-    ) -> RateLimited | Unavailable | Misconfigured:
+    async def _record(self, request: _Request, result: NotMinted) -> Unavailable | Misconfigured:
         pause = rules.pause_after(
             result.code,
             in_a_row=request.failures,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
+from outbox_worker.gate.token_state import NO_TOKEN
+from outbox_worker.pms.port import Misconfigured, Unavailable
+from outbox_worker.settings_catalogue import KEPT_IN
 
 CREDENTIALS_REFUSED = "credentials_refused"
 TOKEN_ADDRESS = "token_address"  # noqa: S105 - a code, no secret
+QUOTA_SPENT = "token_quota"
 TOKEN_LIMITED = "token_limited"  # noqa: S105 - a code, no secret
-
-_UNAVAILABLE = "token_unavailable"
-_LONGEST_RETRY = timedelta(hours=1)
 
 
 def failed(
     code: str, *, wait: timedelta, http_status: int | None = None
-) -> RateLimited | Unavailable | Misconfigured:
+) -> Unavailable | Misconfigured:
     """What callers are told while a request that failed is not repeated.
+
+    Whatever it failed of, a 429 as well: no booking is at fault, and none can be sent.
 
     Args:
         code: How it failed.
@@ -30,7 +32,7 @@ def failed(
             return Misconfigured(
                 code=CREDENTIALS_REFUSED,
                 message="Guesty refused the client id or secret; correct GUESTY_CLIENT_ID and"
-                " GUESTY_CLIENT_SECRET and restart the worker. If they are right by now:"
+                f" GUESTY_CLIENT_SECRET {KEPT_IN} and restart the worker. If they are right by now:"
                 " outbox resume guestly",
                 everybodys=True,
                 http_status=http_status,
@@ -42,17 +44,15 @@ def failed(
                 everybodys=True,
                 http_status=http_status,
             )
-        case "token_limited":
-            return RateLimited(
-                retry_after=max(timedelta(0), min(wait, _LONGEST_RETRY)), http_status=http_status
-            )
         case _:
             minutes = math.ceil(wait / timedelta(minutes=1))
             then = f"in {minutes} min, or after: outbox resume guestly" if minutes else "at once"
             return Unavailable(
-                code=_UNAVAILABLE,
+                code=NO_TOKEN,
                 message=f"Guesty gave no access token ({code}); the next one is requested {then}",
                 outage=True,
+                unasked=True,
+                rest=max(timedelta(0), wait),
                 http_status=http_status,
             )
 
@@ -60,7 +60,7 @@ def failed(
 def quota_spent(count: int, next_at: datetime) -> Misconfigured:
     """The day's requests are spent; the next one is possible at ``next_at``, aware UTC."""
     return Misconfigured(
-        code="token_quota",
+        code=QUOTA_SPENT,
         message=f"{count} access tokens were requested within 24 hours, all that Guesty gives;"
         f" the next one is possible at {next_at:%Y-%m-%d %H:%M} UTC",
         everybodys=True,
@@ -90,14 +90,25 @@ def ended(http_status: int) -> Unavailable:
 def not_there_yet() -> Unavailable:
     """Somebody else requests one, and that takes too long for this call."""
     return Unavailable(
-        code=_UNAVAILABLE,
+        code=NO_TOKEN,
         message="Another worker requests an access token, and it is not there yet",
+        unasked=True,
+    )
+
+
+def ended_before() -> Unavailable:
+    """The token that was in hand has ended right before the call."""
+    return Unavailable(
+        code=NO_TOKEN, message="The access token ended right before the call", unasked=True
     )
 
 
 def unreadable(error: Exception) -> Unavailable:
-    """Postgres does not tell."""
+    """Postgres does not tell. That shuts no gate, so it is an attempt: else nobody would be told.
+
+    Where Postgres refuses to write the token's row, it refuses to write the gate as well.
+    """
     return Unavailable(
-        code=_UNAVAILABLE,
+        code=NO_TOKEN,
         message=f"The access token could not be read from Postgres ({type(error).__name__})",
     )

@@ -200,7 +200,7 @@ def _reference(booking: Booking) -> str:
 def _listing(booking: Booking, listing_id: str | None, pms: PmsName) -> str:
     if listing_id is not None and listing_id.strip():
         return listing_id.strip()
-    sentence = f"Could not map property to {pms.value.capitalize()} listing"
+    sentence = f"Could not map property to {pms.display_name} listing"
     slug = safe_text.cut(safe_text.line(booking.slug), _LONGEST_REMARK)
     if not slug:
         raise MappingError(

@@ -6,7 +6,7 @@ HTTP answer means; nothing outside it looks at a status code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -24,12 +24,25 @@ Parts: TypeAlias = Mapping[str, str]
 
 _NO_PARTS: Parts = MappingProxyType({})
 
+#: Told right before each call that an adapter makes beside the one it was asked for: a look at what
+#: a refusal is worth, or at what a search leaves out. Calls are limited, so they are counted.
+Further: TypeAlias = Callable[[], None]
+
+
+def uncounted() -> None:
+    """A `Further` for whoever counts no calls."""
+
 
 class PmsName(StrEnum):
     """The adapters; the values are those of ``outbox.reservation.pms`` and the setting ``PMS``."""
 
     GUESTLY = "guestly"
     GUESTY = "guesty"
+
+    @property
+    def display_name(self) -> str:
+        """As people call it, for sentences; the destination is ``guestly`` whichever it is."""
+        return self.value.capitalize()
 
 
 class Mode(StrEnum):
@@ -134,7 +147,7 @@ class Held:
         existed: Whether it was there before this call.
         parts: All that is known now of what it holds, part by part, for the next `Pms.update`.
         more: Whether parts are left to be written, each by a call of its own.
-        repriced: Whether the PMS may have set another price by this write.
+        repriced: Whether the PMS may have set another price by this write, or by an unknown one.
         fingerprint: `mapping.fingerprint` of the state that the answer shows, when it shows all of
             it; else None. After a create, one that differs from what was sent can be the answer to
             an earlier attempt, repeated for its idempotency key: the PMS then holds that state.
@@ -196,11 +209,16 @@ class Unavailable:
     Args:
         outage: Whether the PMS itself does not work, whatever it was asked: not reached, broken,
             timed out, or its own error.
+        unasked: Whether it was not asked at all, for want of what every call needs, such as a
+            token: no attempt of whoever wanted to call.
+        rest: With ``unasked``: for how long it is no use to try again; None: not known.
     """
 
     code: str
     message: str
     outage: bool = False
+    unasked: bool = False
+    rest: timedelta | None = None
     http_status: int | None = None
 
 
@@ -286,6 +304,13 @@ class Pms(Protocol):
     def name(self) -> PmsName:
         """Which one."""
 
+    @property
+    def most_calls(self) -> int:
+        """Most calls that bringing a booking one step further takes, looks and write together.
+
+        So many are taken out of the common limit before a claim; see `settings.LEAST_RATE`, too.
+        """
+
     def tells_enough(self, held: Parts) -> bool:
         """Whether a reservation can be changed by its record alone, without a look at it first."""
 
@@ -295,7 +320,7 @@ class Pms(Protocol):
         Asked right before the lease is, so that no write leaves long after it was allowed.
         """
 
-    async def find(self, reference: str) -> LookupAnswer:
+    async def find(self, reference: str, *, further: Further = uncounted) -> LookupAnswer:
         """Reservations under our reference; every hit's own reference has been compared."""
 
     async def reservation(self, reservation_id: str) -> ReservationAnswer:
@@ -313,6 +338,7 @@ class Pms(Protocol):
         shown: Parts | None,
         doubtful: bool = False,
         idempotency_key: str,
+        further: Further = uncounted,
     ) -> WriteAnswer:
         """Write the next part that differs, or the full state if it is one call.
 
@@ -325,13 +351,20 @@ class Pms(Protocol):
             doubtful: Whether a write of unknown outcome has ended since the record was made. If
                 not, the record stands and ``shown`` adds to it; in doubt ``shown`` comes first.
             idempotency_key: The same for every attempt at this write.
+            further: See `Further`.
 
         Returns:
             `Absent`: no such reservation (any more).
         """
 
     async def cancel(
-        self, reservation_id: str, *, reference: str, held: Parts = _NO_PARTS, idempotency_key: str
+        self,
+        reservation_id: str,
+        *,
+        reference: str,
+        held: Parts = _NO_PARTS,
+        idempotency_key: str,
+        further: Further = uncounted,
     ) -> WriteAnswer:
         """Cancel; `Absent`: no such reservation, which is as good.
 

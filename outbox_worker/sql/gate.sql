@@ -9,7 +9,8 @@ select set_config('lock_timeout', '200ms', true),
 
 -- name: gate_lock
 select g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
-       g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
+       g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens,
+       g.auth_code, g.auth_not_before, now() as now
 from outbox.destination g where g.destination = %(destination)s for no key update
 
 -- name: gate_insert
@@ -63,7 +64,8 @@ update outbox.destination g set
   paused_until = now() + %(length)s::interval, paused_by = %(by)s, pause_reason = %(reason)s, updated_at = now()
 where destination = %(destination)s
 returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
-          g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
+          g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens,
+          g.auth_code, g.auth_not_before, now() as now
 
 -- name: gate_resume
 -- A token that lacks a permission is given up for another only where no more than three of the day's five requests are on record (the fourth
@@ -80,11 +82,13 @@ from (
   from outbox.destination d where d.destination = %(destination)s) o
 where g.destination = o.name
 returning g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
-          g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
+          g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens,
+          g.auth_code, g.auth_not_before, now() as now
 
 -- name: gate_read_all
 select g.destination, g.paused_at, g.paused_until, g.paused_by, g.pause_reason, g.circuit, g.circuit_failures, g.circuit_row, g.circuit_rows, g.circuit_opens,
-       g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens, now() as now
+       g.circuit_until, g.circuit_cause, g.circuit_code, g.circuit_opened_at, g.probe_owner, g.probe_until, g.held_since, g.held_until, g.rate_tokens,
+       g.auth_code, g.auth_not_before, now() as now
 from outbox.destination g order by g.destination
 
 -- name: redrive_given_up

@@ -82,7 +82,7 @@ select a.round, a.number, a.version, a.worker, a.started_at, a.finished_at, a.ou
 from outbox.attempt a where a.delivery_id = %(id)s order by a.started_at, a.fence
 
 -- name: timeline_alerts
-select a.id, a.kind, a.first_seen_at, a.resolved_at, a.facts ->> 'message' as message,
+select a.id, a.kind, a.first_seen_at, a.resolved_at, a.facts ->> 'message' as message, a.facts ->> 'code' as code,
        coalesce(m.messages, 0) as mails, m.told_at as mailed_at, coalesce(c.messages, 0) as chats, c.told_at as chatted_at
 from outbox.alert a
 left join outbox.alert_told m on m.alert_id = a.id and m.channel = 'email'

@@ -221,3 +221,6 @@ listen outbox
 
 -- name: notify_probe
 select pg_notify('outbox', %(payload)s::text)
+
+-- name: session_process
+select pg_backend_pid() as pid

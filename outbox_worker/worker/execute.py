@@ -76,16 +76,19 @@ async def execute(claim: Claim, state: Any, handler: Handler[Any], lease: Lease)
 def cut_off(claim: Claim, handler: Handler[Any], lease: Lease) -> Finished:
     """What a claim comes to whose handler was cancelled.
 
-    A call that has begun is settled as ambiguous; anything else is given back uncharged.
+    A call that has begun is settled as ambiguous; anything else is given back uncharged. What it
+    has read by then was asked of the destination all the same.
     """
     if lease.begun:
         retry = Retry(code="interrupted", message="the worker was stopped", ambiguous=True)
         return Finished(
             claim=claim, result=handler.failed(claim, retry), seconds=0.0, calls=lease.calls
         )
-    return given_back(claim, code="worker_stopped")
+    return given_back(claim, code="worker_stopped", calls=lease.calls)
 
 
-def given_back(claim: Claim, *, code: str) -> Finished:
-    """A claim that is returned as if never taken."""
-    return Finished(claim=claim, result=Result(outcome=Abandon(code=code)), seconds=0.0)
+def given_back(claim: Claim, *, code: str, calls: int = 0) -> Finished:
+    """A claim that is returned as if never taken; ``calls``: what it has read."""
+    return Finished(
+        claim=claim, result=Result(outcome=Abandon(code=code)), seconds=0.0, calls=calls
+    )

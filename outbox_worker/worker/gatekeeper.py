@@ -18,8 +18,9 @@ from outbox_worker.gate import circuit as breaker
 from outbox_worker.gate import store
 from outbox_worker.gate.circuit import Cause, Circuit, Evidence, Observation, State
 from outbox_worker.gate.rate import Window
+from outbox_worker.gate.token_state import NO_TOKEN
 from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
-from outbox_worker.outbox.outcome import AttemptOutcome, Done, Park, Retry, Wait
+from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Park, Retry, Wait
 from outbox_worker.outbox.store import Look
 from outbox_worker.pms.port import Remaining
 from outbox_worker.telemetry import logger
@@ -35,7 +36,7 @@ class GateRules:
     Args:
         circuit_failures: Unanswered calls in a row that open its circuit.
         windows: Limits of all workers' calls together; empty: none.
-        calls_per_claim: Most calls that one claim makes.
+        calls_per_claim: Most calls that one claim makes; see `port.Pms.most_calls`.
         quiet: A row whose write is unknown sends nothing for so long, so it is no probe.
         name: The PMS as settings name it.
         heard: What the destination said of its limits since it was asked last.
@@ -308,6 +309,9 @@ def observed(finished: Finished, *, probe: bool) -> Observation:
     match outcome:
         case Retry(outage=True):
             evidence, code = Evidence.OUTAGE, outcome.code
+        case Wait(outage=True):
+            evidence, code, sure = Evidence.OUTAGE, outcome.code, True
+            retry_after = outcome.rest or timedelta(0)
         case Retry(http_status=None) | Wait(record=AttemptOutcome.WAITING):
             pass  # our own fault, or a look-up that says nothing about writes
         case Wait(record=AttemptOutcome.MISCONFIGURED):
@@ -315,8 +319,8 @@ def observed(finished: Finished, *, probe: bool) -> Observation:
             sure = outcome.everybodys
         case Wait(record=AttemptOutcome.RATE_LIMITED):
             evidence, retry_after = Evidence.LIMITED, outcome.due_in or timedelta(0)
-        case Park(http_status=None):
-            pass
+        case Park(http_status=None) | Abandon():
+            pass  # at most a look-up, and perhaps cut off before its answer
         case _ if finished.calls:
             evidence = Evidence.ANSWERED
     return Observation(
@@ -331,9 +335,10 @@ def observed(finished: Finished, *, probe: bool) -> Observation:
 
 def _say(name: str, destination: Destination, before: Circuit, after: Circuit) -> None:
     if before.state is State.CLOSED and after.state is State.OPEN:
+        silent = "gives no access token" if after.code == NO_TOKEN else "does not answer"
         logger().error(
             Event.CIRCUIT_OPENED,
-            message=f"{name} does not answer: nothing more is sent until a probe gets through"
+            message=f"{name} {silent}: nothing more is sent until a probe gets through"
             if after.cause is Cause.OUTAGE
             else f"{name} refuses our key or address: nothing more is sent until that is mended",
             destination=destination,

@@ -19,6 +19,7 @@ from outbox_worker.bookings import store as bookings
 from outbox_worker.database import Connection, translated
 from outbox_worker.errors import DatabaseError
 from outbox_worker.handlers.effect import (
+    AlertEnded,
     AlertRaised,
     AlertTold,
     Effect,
@@ -203,12 +204,18 @@ async def _tell(conn: Connection, accepted: Sequence[Finished], written: _Writte
         if isinstance(effect, AlertRaised)
         and (not effect.only_if_given_up or item.claim.id in written.tell)
     ]
-    if raised and written.held:
+    ended = [effect.alert for effect in _of_type(accepted, AlertEnded)]
+    if ended or (raised and written.held):
         # all of them at once and by id: what heals and what is raised may be one incident
-        await alerts.lock(conn, alerts=[item.alert for item in raised], deliveries=written.held)
+        touched = [*ended, *(item.alert for item in raised)]
+        await alerts.lock(conn, alerts=touched, deliveries=written.held)
     told = False
     if written.held:
         told |= bool(await alerts.heal(conn, written.held, channels=ALERT_CHANNELS))
+    for alert in ended:
+        told |= bool(
+            await alerts.resolve(conn, alert.kind, alert.fingerprint, channels=ALERT_CHANNELS)
+        )
     if raised:
         await alerts.raise_alerts(conn, raised, channels=ALERT_CHANNELS)
         told = True

@@ -68,8 +68,8 @@ async def deliver_one(
         finished = await _attempt(conn, row, handler=handler, gatekeeper=gatekeeper, lease=lease)
         if finished is None:
             await asyncio.sleep(_pause(row).total_seconds())
-        elif observed(finished, probe=False).evidence is Evidence.MISCONFIGURED:
-            ends = loop.time()  # no number of tries mends the settings
+        elif _in_vain(finished):
+            ends = loop.time()
 
 
 def at_rest(row: DeliveryRow) -> bool:
@@ -121,6 +121,12 @@ async def _attempt(
             await asyncio.sleep(_LOOK_EVERY.total_seconds())
     await gatekeeper.tell(conn)
     return finished
+
+
+def _in_vain(finished: Finished) -> bool:
+    """Whether no number of tries helps now: the settings are wrong, or there is no token."""
+    seen = observed(finished, probe=False)
+    return seen.sure or seen.evidence is Evidence.MISCONFIGURED
 
 
 def _pause(row: DeliveryRow) -> timedelta:

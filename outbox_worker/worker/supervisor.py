@@ -30,6 +30,11 @@ _AFTER_REFUSAL = timedelta(seconds=5)
 _STATEMENT_AFTER_STOP = timedelta(seconds=2)
 #: How long the last settle may take once everything has ended.
 _LAST_SETTLE = timedelta(seconds=5)
+#: How long after a second signal the process ends if Postgres is away; what of it a statement under
+#: way may take, and what is left in any case for the connection of the last settle.
+_HURRY = timedelta(seconds=2)
+_STATEMENT_AFTER_SECOND = timedelta(seconds=1)
+_SHORTEST_CONNECT = timedelta(seconds=0.5)
 _SHORTEST_SETTLE = timedelta(milliseconds=50)
 #: Between two tries to cut off handlers that go on all the same.
 _CUT_OFF_EVERY_S = 1.0
@@ -83,7 +88,10 @@ class Supervisor:
         self._shutdown = shutdown
         self._patience = patience
         self._stop = asyncio.Event()
-        self._cancelled = False
+        self._second = asyncio.Event()
+        self._hurry_ends = 0.0
+        #: Whether the settling of a stop has a connection.
+        self._reached = False
         self._lost = False
         self._failed = ""
         self._failures = 0
@@ -92,8 +100,8 @@ class Supervisor:
         """Work until SIGTERM or SIGINT, or, with ``drain``, until nothing is due any more.
 
         The first signal stops claiming and lets calls that have begun end within the shutdown
-        time; a second one cuts them off at once. ``announce`` is awaited first, with the signals
-        handled already.
+        time; a second one cuts them off at once, records what it can, and waits for no Postgres
+        that is away. ``announce`` is awaited first, with the signals handled already.
         """
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,7 +121,9 @@ class Supervisor:
 
     def _signalled(self) -> None:
         if self._stop.is_set():
-            self._cancelled = True
+            if not self._second.is_set():
+                self._hurry_ends = time.monotonic() + _HURRY.total_seconds()
+            self._second.set()
             self._loop.cancel()
             return
         logger().info(Event.SERVICE_DRAINING, message="stopping: finishing what has begun")
@@ -180,7 +190,7 @@ class Supervisor:
         """Let calls end, record them, give the rest back; bounded even without Postgres."""
         self._loop.stop()
         ends = time.monotonic() + self._shutdown.total_seconds()
-        while self._loop.in_flight and time.monotonic() < ends and not self._cancelled:
+        while self._loop.in_flight and time.monotonic() < ends and not self._second.is_set():
             await self._settle_some(timedelta(seconds=ends - time.monotonic()))
         while self._loop.in_flight:
             # again: a handler that waits for Postgres obeys the second time
@@ -196,14 +206,41 @@ class Supervisor:
             )
 
     async def _settle_some(self, bound: timedelta, *, last: bool = False) -> None:
+        """Record results for so long; after a second signal, for as long as Postgres is there."""
+        ends = time.monotonic() + max(_SHORTEST_SETTLE, bound).total_seconds()
+        self._reached = False
+        settling = asyncio.create_task(self._settle_through(last=last))
+        second = asyncio.create_task(self._second.wait())
         try:
-            await bounded(self._settle_through(last=last), within=max(_SHORTEST_SETTLE, bound))
+            await asyncio.wait(
+                {settling, second}, timeout=_until(ends), return_when=asyncio.FIRST_COMPLETED
+            )
+            if second.done() and not settling.done():
+                await asyncio.wait({settling}, timeout=_until(min(ends, self._hurry(last=last))))
+            if last and self._reached and not settling.done():
+                await asyncio.wait({settling}, timeout=_until(ends))
+            recorded = settling.done()
+            if recorded:
+                settling.result()
         except (TimeoutError, DatabaseError):
+            recorded = False
+        finally:
+            second.cancel()
+            await cancel(settling)
+        if not recorded:
             self._liveness.database_missed()
+
+    def _hurry(self, *, last: bool) -> float:
+        """Until when a settle goes on that the second signal meets, on the monotonic clock."""
+        now = time.monotonic()
+        if last:
+            return max(self._hurry_ends, now + _SHORTEST_CONNECT.total_seconds())
+        return now + _STATEMENT_AFTER_SECOND.total_seconds() if self._reached else now
 
     async def _settle_through(self, *, last: bool) -> None:
         async with self._connected(until_stop=False) as conn:
-            while self._loop.in_flight and not self._cancelled:
+            self._reached = True
+            while self._loop.in_flight and not self._second.is_set():
                 await self._settle_once(conn)
                 await self._loop.pause()
             while not self._loop.settled:
@@ -282,3 +319,8 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(length.total_seconds()):
                 await self._stop.wait()
+
+
+def _until(moment: float) -> float:
+    """Seconds from now on, none below zero."""
+    return max(0.0, moment - time.monotonic())

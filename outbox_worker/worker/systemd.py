@@ -183,6 +183,8 @@ def _pms_words(gate: Gate, mode: Mode) -> str:
 def _gate_words(gate: Gate) -> str:
     if gate.pause is not None:
         return "paused"
+    if gate.lacks_token:
+        return "gives no access token"
     if gate.circuit.state is not CircuitState.CLOSED:
         wrong = gate.circuit.cause is Cause.MISCONFIGURED
         return "refuses our key or address" if wrong else "does not answer"

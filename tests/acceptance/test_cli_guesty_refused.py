@@ -44,7 +44,7 @@ async def test_a_new_price_is_never_said_to_be_sent_again(
         assert outbox("sync", "LA-1", environ=ours).code == 0
 
 
-async def test_a_price_that_guesty_sets_is_told_by_the_log_alone(
+async def test_a_price_that_guesty_sets_is_in_the_log_too_where_that_is_asked_for(
     conn: Connection, database_url: str, tmp_path: Path
 ) -> None:
     booking = await insert_booking(conn, booking_reference="LA-1", total=480)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from outbox_worker.database import Connection
+from outbox_worker.database import Connection, connect
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Reason
 from tests.support_engine import eventually, insert_booking
 from tests.support_simulator import LISTING, Simulator, start_simulator
 from tests.support_wire import Wire
-from tests.support_worker import environment, worker
+from tests.support_worker import WorkerProcess, environment, worker
 
 
 @pytest.fixture
@@ -76,3 +76,82 @@ async def test_a_database_that_is_gone_does_not_make_stopping_hang(
             process.send(signal.SIGTERM)
             assert await process.ended(within=15) == 0
             assert time.monotonic() - began < 10, "shutdown time plus the last settle"
+
+
+def very_patient(database_url: str, pms: Simulator) -> dict[str, str]:
+    """A worker that stops only when the answer has come, unless it is told twice."""
+    return {**patient(database_url, pms), "WORKER_SHUTDOWN_SECONDS": "60"}
+
+
+async def told_twice(process: WorkerProcess, pms: Simulator) -> None:
+    """Once the call is under way: the second signal comes when the first is being obeyed."""
+
+    async def created() -> bool:
+        return bool(pms.effects())
+
+    await eventually(created, "the effect")
+    process.send(signal.SIGTERM)
+    await process.logged("service.draining")
+    process.send(signal.SIGTERM)
+
+
+async def test_a_second_signal_cuts_calls_off_and_records_what_became_of_them(
+    conn: Connection, database_url: str, pms: Simulator, owed: None, tmp_path: Path
+) -> None:
+    del owed
+    with worker(tmp_path / "w.log", very_patient(database_url, pms)) as process:
+        await told_twice(process, pms)
+        assert await process.ended(within=10) == 0
+    cursor = await conn.execute("select owner, last_error_code from outbox.delivery")
+    assert await cursor.fetchone() == {"owner": None, "last_error_code": "interrupted"}
+    assert process.events("database.lost") == []
+
+
+@pytest.mark.parametrize("how", ["refuses", "is silent"])
+async def test_a_second_signal_ends_the_process_though_the_database_is_gone(
+    conn: Connection, database_url: str, pms: Simulator, owed: None, tmp_path: Path, how: str
+) -> None:
+    """Far sooner than the shutdown time, the last settle's own bound, or the call."""
+    del owed, conn
+    async with Wire(database_url) as wire:
+        with worker(tmp_path / "w.log", very_patient(wire.url, pms)) as process:
+
+            async def created() -> bool:
+                return bool(pms.effects())
+
+            await eventually(created, "the effect")
+            if how == "refuses":
+                await wire.cut()
+                await process.logged("database.lost")
+            else:
+                wire.freeze()
+            await told_twice(process, pms)
+            assert await process.ended(within=4.5) == 0
+            (lost,) = [
+                line for line in process.events("database.lost") if "stopped" in line["message"]
+            ]
+            assert "the leases end by themselves" in lost["message"]
+
+
+async def test_a_result_that_a_lock_holds_up_is_recorded_after_a_second_signal_all_the_same(
+    conn: Connection, database_url: str, pms: Simulator, owed: None, tmp_path: Path
+) -> None:
+    del owed
+    environ = {**very_patient(database_url, pms), "LOG_LEVEL": "debug"}
+    with worker(tmp_path / "w.log", environ) as process:
+
+        async def created() -> bool:
+            return bool(pms.effects())
+
+        await eventually(created, "the effect")
+        other = await connect(database_url, application_name="holder")
+        try:
+            async with other.transaction():
+                await other.execute("select 1 from bookings for update")
+                await told_twice(process, pms)
+                await process.logged("settle.deferred")
+        finally:
+            await other.close()
+        assert await process.ended(within=10) == 0
+    cursor = await conn.execute("select owner, last_error_code from outbox.delivery")
+    assert await cursor.fetchone() == {"owner": None, "last_error_code": "interrupted"}

@@ -18,6 +18,7 @@ from outbox_worker.alerts import store as alerts
 from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertId, AlertKind, NewAlert
 from outbox_worker.database import Connection
 from outbox_worker.handlers.effect import (
+    AlertEnded,
     AlertRaised,
     AlertTold,
     Effect,
@@ -232,6 +233,34 @@ async def test_settling_a_channel_that_fails_and_one_that_works_again_locks_in_o
         assert recording.faults == []
     cursor = await conn.execute("select resolved_at from outbox.alert where fingerprint = 'email'")
     assert [row["resolved_at"] is None for row in await cursor.fetchall()] == [False]
+
+
+async def test_alerts_that_end_and_one_that_is_raised_are_locked_by_id_before_any_is_told(
+    conn: Connection, recording: Recording
+) -> None:
+    about = [NewAlert(kind=AlertKind.REPORTED, fingerprint=name) for name in "cba"]
+    for alert in about:
+        async with conn.transaction():
+            await alerts.raise_alert(conn, alert, channels=ALERT_CHANNELS)
+    bookings = [await insert_booking(conn) for _ in about]
+    claims = (await request_again(conn, bookings)).values()
+    raised = AlertRaised(alert=about[1], only_if_given_up=False, names_delivery=False)
+    effects: list[Effect] = [AlertEnded(alert=about[2]), raised, AlertEnded(alert=about[0])]
+
+    await settle_all(
+        recording,
+        [finished(c, Done(), each) for c, each in zip(claims, effects, strict=True)],
+    )
+
+    assert recording.order == (
+        Rank.BOOKINGS,
+        Rank.DELIVERIES,
+        Rank.ALERTS,
+        Rank.ALERTS_OWN_DELIVERIES,
+    )
+    assert recording.faults == []
+    cursor = await conn.execute("select resolved_at from outbox.alert order by id")
+    assert [row["resolved_at"] is None for row in await cursor.fetchall()] == [False, True, False]
 
 
 LOCK = {

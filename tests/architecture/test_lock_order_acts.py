@@ -10,13 +10,18 @@ import pytest
 from psycopg.rows import dict_row
 
 from outbox_worker.alerts import store as alerts
-from outbox_worker.alerts.alert import AlertKind, NewAlert
+from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind, NewAlert
+from outbox_worker.bookings.booking import BookingId
 from outbox_worker.database import Connection
+from outbox_worker.handlers import price
 from outbox_worker.operations.discard import discard, plan_discard
+from outbox_worker.operations.link import link
+from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.prune import plan_prune, prune
 from outbox_worker.operations.refs import Subject, Target, resolve
 from outbox_worker.operations.slices import Request
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.port import PmsName
 from outbox_worker.settings_types import RetentionSettings
 from tests.support_doubt import linked
 from tests.support_locks import Rank, Recording
@@ -96,3 +101,45 @@ async def test_pruning_locks_one_kind_of_row_at_a_time(
 
     assert sum(part.deliveries for part in gone) == 3
     assert recording.faults == []
+
+
+async def test_saying_that_a_price_is_right_locks_in_order(
+    conn: Connection, recording: Recording
+) -> None:
+    booking = await synced(conn)
+    await conn.execute(
+        "insert into outbox.listing (pms, slug, listing_id) values ('guesty', 'sea-loft', 'a')"
+    )
+    await conn.execute("update bookings set guest_phone = '+493055501234'")
+    await conn.execute("delete from outbox.reservation")
+    await conn.execute(
+        "insert into outbox.reservation (booking_id, pms, reservation_id, mode, fingerprint)"
+        " values (%s, 'guesty', 'r-1', 'live', 'as it was')",
+        [booking],
+    )
+    async with conn.transaction():
+        await alerts.raise_alert(
+            conn, price.alert(PmsName.GUESTY, BookingId(booking)), channels=ALERT_CHANNELS
+        )
+
+    done = await link(
+        recording,
+        target(booking),
+        "r-1",
+        pms=None,
+        view=PmsView(pms=PmsName.GUESTY, currency="EUR"),
+        quiet=timedelta(0),
+        request=REQUEST,
+    )
+
+    assert done.confirms
+    assert recording.order == (
+        Rank.BOOKINGS,
+        Rank.DELIVERIES,
+        Rank.ALERTS,
+        Rank.ALERTS_OWN_DELIVERIES,
+    )
+    assert recording.faults == []
+    cursor = await conn.execute("select fingerprint, parts from outbox.reservation")
+    [kept] = await cursor.fetchall()
+    assert (kept["fingerprint"], sorted(kept["parts"])) == ("as it was", ["contact", "fare"])

@@ -114,6 +114,23 @@ async def test_doubt_about_the_notes_never_sends_dates_again_for_they_would_set_
     assert held_fare(stage.rig) == 1240.5
 
 
+async def test_a_stay_that_was_moved_while_its_create_was_in_doubt_is_not_made_twice(
+    stage: Stage,
+) -> None:
+    """Its mark tells ours on another listing, too; without one that is for a person to say."""
+    stage.rig.simulator.switch(availability=False)
+    delivery = await stage.crash(Moment.AFTER_WRITE, 1)
+    await stage.move()
+
+    row = await stage.sync("heir", asked=delivery)
+
+    if stage.rig.name is PmsName.GUESTY:
+        await stage.in_step(row, listing_id=SECOND)
+    else:
+        assert row.last_error_code == "foreign_reservation"
+    assert written(stage.rig)["create"] == 1
+
+
 async def test_two_workers_lost_one_after_the_other_leave_one_reservation(stage: Stage) -> None:
     stage.rig.simulator.switch(availability=False)
     await stage.crash(Moment.AFTER_WRITE, 1)

@@ -11,6 +11,7 @@ from outbox_worker.alerts import pending, render, store
 from outbox_worker.alerts.alert import AlertId, AlertKind, Incident, NewAlert
 from outbox_worker.database import Connection
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.port import PmsName
 from tests.support_alert import (
     Page,
     add_booking,
@@ -83,7 +84,9 @@ async def test_no_guest_data_is_read_at_all(conn: Connection) -> None:
     paid_twice = NewAlert(kind=AlertKind.PAID_TWICE, fingerprint="pi_1", booking_id=booking)
     about = await raised(conn, alert=paid_twice)
     for alert_id in (alert.id, about.id):
-        message = render.message(await next_message(conn, alert_id), currency="EUR")
+        message = render.message(
+            await next_message(conn, alert_id), currency="EUR", pms=PmsName.GUESTLY
+        )
         everything = message.subject + message.text + message.html + Page(message.html).text
         assert CANARY not in everything
         assert "7654321" not in everything
@@ -114,7 +117,7 @@ async def test_rows_that_are_gone_do_not_hide_the_alert(conn: Connection) -> Non
     incident = await next_message(conn, alert.id)
     assert [named.state for named in incident.named] == [None, State.FAILED]
     assert [named.stay for named in incident.named] == [None, None]
-    render.message(incident, currency="EUR")
+    render.message(incident, currency="EUR", pms=PmsName.GUESTLY)
 
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "0044-03-15 BC", "12026-01-01"])
@@ -164,8 +167,8 @@ async def test_a_mail_of_unknown_fate_is_repeated_with_the_same_names(conn: Conn
     assert ids(again) == [one]
     assert again.untold == 2
     assert (
-        render.message(again, currency="EUR").message_id
-        == render.message(first, currency="EUR").message_id
+        render.message(again, currency="EUR", pms=PmsName.GUESTLY).message_id
+        == render.message(first, currency="EUR", pms=PmsName.GUESTLY).message_id
     )
     await told(conn, again)
     following = await next_message(conn, alert.id)

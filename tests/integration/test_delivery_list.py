@@ -21,12 +21,13 @@ from outbox_worker.operations.delivery_list import (
 from outbox_worker.operations.fleet import SyncMode, read_fleet
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.outbox.delivery import Destination, State, state_of
+from outbox_worker.pms.port import PmsName
 from outbox_worker.sql import query
 from tests.support_engine import claim_all, insert_booking, owe
 from tests.support_requeue import given_up, requested, synced
 
-ON = SyncMode(enabled=True, test_mode=False)
-OFF = SyncMode(enabled=False, test_mode=True)
+ON = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
+OFF = SyncMode(enabled=False, test_mode=True, pms=PmsName.GUESTLY)
 EVERY = Filters(states=tuple(State))
 
 

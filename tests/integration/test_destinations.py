@@ -18,9 +18,10 @@ from outbox_worker.operations.destinations import (
 from outbox_worker.operations.fleet import SyncMode
 from outbox_worker.operations.worker_list import WorkerState, list_workers
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.port import PmsName
 from tests.support_requeue import given_up, requested, synced
 
-ON = SyncMode(enabled=True, test_mode=False)
+ON = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
 GUESTLY = Destination.GUESTLY
 
 
@@ -74,7 +75,7 @@ async def test_only_a_real_hand_over_is_a_success(
 async def test_sync_that_is_disabled_comes_before_all_other_reasons(conn: Connection) -> None:
     await gates.pause(conn, GUESTLY, by="anna", reason="maintenance", length=None)
 
-    found = await guestly(conn, SyncMode(enabled=False, test_mode=True))
+    found = await guestly(conn, SyncMode(enabled=False, test_mode=True, pms=PmsName.GUESTLY))
 
     assert found.openness is Openness.DISABLED
 

@@ -15,6 +15,7 @@ from outbox_worker.handlers.effect import AlertTold, Result
 from outbox_worker.handlers.email import EmailHandler
 from outbox_worker.outbox.delivery import Claim, Destination
 from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Retry, Wait
+from outbox_worker.pms.port import PmsName
 from outbox_worker.settings_types import Secret
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.lease import Lease, boot_time
@@ -38,7 +39,7 @@ async def handler(api: MailApi) -> AsyncIterator[EmailHandler]:
     channel = EmailApiChannel(
         api.url, api_key=Secret("k"), sender="a@example.com", recipients=["ops@example.com"]
     )
-    yield EmailHandler(channel, policy=RULES, currency="EUR")
+    yield EmailHandler(channel, policy=RULES, currency="EUR", pms=PmsName.GUESTLY)
     await channel.aclose()
 
 
@@ -164,7 +165,9 @@ async def test_without_a_channel_the_alert_stays_untold_and_the_log_says_so(
     conn: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await raised(conn, *await failed(conn, 1))
-    result = await attempt(conn, EmailHandler(None, policy=RULES, currency="EUR"))
+    result = await attempt(
+        conn, EmailHandler(None, policy=RULES, currency="EUR", pms=PmsName.GUESTLY)
+    )
     assert result.outcome == Done(record=AttemptOutcome.NOT_CONFIGURED)
     assert not await owed(conn)
     (row,) = await fetch(conn, "select messages from outbox.alert_told")
@@ -211,7 +214,7 @@ async def test_a_mail_server_that_is_down_delays_the_alert_and_loses_nothing(
         sender="a@example.com",
         recipients=["ops@example.com"],
     )
-    handler = EmailHandler(channel, policy=RULES, currency="EUR")
+    handler = EmailHandler(channel, policy=RULES, currency="EUR", pms=PmsName.GUESTLY)
     for delivery in deliveries[1:]:
         result = await attempt(conn, handler)
         assert isinstance(result.outcome, Retry)

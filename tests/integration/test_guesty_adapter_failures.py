@@ -115,14 +115,14 @@ async def test_a_page_or_a_missing_search_is_a_fault_of_the_address() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        RateLimited(retry_after=timedelta(hours=1)),
+        Unavailable(code="token_unavailable", message="x", outage=True, unasked=True),
         Unavailable(code="token_unavailable", message="x"),
         Misconfigured(code="token_refused", message="x", everybodys=True),
     ],
 )
 @pytest.mark.parametrize("call", CALLS)
 async def test_without_a_token_nothing_is_sent_and_its_answer_is_the_calls(
-    call: Call, answer: RateLimited | Unavailable | Misconfigured
+    call: Call, answer: Unavailable | Misconfigured
 ) -> None:
     tokens = Tokens()
     tokens.answer = answer
@@ -261,7 +261,7 @@ async def test_a_create_is_never_sent_twice_whatever_comes() -> None:
 class Waiting(Tokens):
     """A token that has to be requested first, which takes its time."""
 
-    async def token(self) -> Token | RateLimited | Unavailable | Misconfigured:
+    async def token(self) -> Token | Unavailable | Misconfigured:
         await asyncio.Event().wait()
         raise AssertionError("never set")
 
@@ -272,4 +272,4 @@ async def test_a_write_waits_for_no_token_as_it_was_allowed_to_leave_at_once(cal
         result = await call(pms)
         assert server.requests == []
     assert isinstance(result, Unavailable)
-    assert (result.code, result.outage) == ("token_unavailable", False)
+    assert (result.code, result.outage, result.unasked) == ("token_unavailable", False, True)

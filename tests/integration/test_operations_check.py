@@ -12,7 +12,7 @@ from outbox_worker.errors import PmsUnansweredError, RefusedError
 from outbox_worker.operations.check import Finding, Settlement
 from outbox_worker.outbox.delivery import Destination, State
 from outbox_worker.pms.guestly import Guestly
-from outbox_worker.pms.port import LookupAnswer
+from outbox_worker.pms.port import Further, LookupAnswer, uncounted
 from tests.support_doubt import QUIET, asked, in_doubt, in_guestly, on_record
 from tests.support_engine import booking_row, claim_all, end_lease, row_of
 from tests.support_requeue import requested
@@ -245,8 +245,8 @@ async def test_whatever_a_worker_learns_meanwhile_wins(
     delivery = await in_doubt(conn, booking, since=LONG_AGO)
 
     class Slow(Guestly):
-        async def find(self, reference: str) -> LookupAnswer:
-            answer = await super().find(reference)
+        async def find(self, reference: str, *, further: Further = uncounted) -> LookupAnswer:
+            answer = await super().find(reference, further=further)
             await conn.execute(
                 "update outbox.delivery set uncertain_at = now() where id = %s", [delivery]
             )

@@ -25,6 +25,7 @@ from outbox_worker.operations.requeue import Requeued, apply
 from outbox_worker.operations.settling import wait_until_settled
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.port import PmsName
 from tests.support_engine import (
     attempts_of,
     booking_row,
@@ -358,7 +359,7 @@ async def test_a_wait_without_progress_says_once_what_it_waits_for(conn: Connect
         wait_until_settled(
             conn,
             [asked],
-            ours=SyncMode(enabled=True, test_mode=False),
+            ours=SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY),
             stalled=told.put_nowait,
             stalled_after=timedelta(0),
         )

@@ -16,12 +16,13 @@ from outbox_worker.operations.fleet import SyncMode
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.operations.status import Status, read_status
 from outbox_worker.outbox.delivery import Destination, State, state_of
+from outbox_worker.pms.port import PmsName
 from outbox_worker.sql import query
 from tests.support_engine import claim_all, insert_booking, owe
 from tests.support_status import running_worker
 
-ON = SyncMode(enabled=True, test_mode=False)
-OFF = SyncMode(enabled=False, test_mode=True)
+ON = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
+OFF = SyncMode(enabled=False, test_mode=True, pms=PmsName.GUESTLY)
 
 
 async def status(conn: Connection, mode: SyncMode = ON) -> Status:

@@ -20,6 +20,7 @@ from outbox_worker.operations.sync_now import SyncedNow, Tried, Watch, sync_now
 from outbox_worker.outbox.delivery import DeliveryId, Destination, State, WorkerId
 from outbox_worker.outbox.store import DeliveryRow
 from outbox_worker.pms.guestly import Guestly
+from outbox_worker.pms.port import PmsName
 from outbox_worker.worker.gatekeeper import Gatekeeper
 from outbox_worker.worker.single import deliver_one
 from tests.support_doubt import VIEW, target
@@ -69,7 +70,9 @@ class Sending:
             deliver=deliver,
             test_mode=test_mode,
             view=VIEW,
-            fleet=await read_fleet(self._conn, SyncMode(enabled=False, test_mode=test_mode)),
+            fleet=await read_fleet(
+                self._conn, SyncMode(enabled=False, test_mode=test_mode, pms=PmsName.GUESTLY)
+            ),
             request=Request(actor="anna", target="LA-1", reason="sync"),
             watch=Watch(conn=self._beside, tell=self.told.append),
         )

@@ -21,7 +21,7 @@ from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.settle import settle
 from tests.support_engine import A, claim_all, insert_booking, owe, policy
 
-ON = SyncMode(enabled=True, test_mode=False)
+ON = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
 GUEST = ("Zoë", "Canary-Guest", "zoe.canary", "example.com", "+1555", "quiet room")
 
 
@@ -121,7 +121,9 @@ async def test_a_disabled_sync_holds_what_waits(conn: Connection) -> None:
     booking = await insert_booking(conn, booking_reference="LA-1")
     await conn.execute("select outbox.request_sync(%s, 'stripe')", [booking])
 
-    told = await timeline(conn, "LA-1", SyncMode(enabled=False, test_mode=True))
+    told = await timeline(
+        conn, "LA-1", SyncMode(enabled=False, test_mode=True, pms=PmsName.GUESTLY)
+    )
 
     assert told.delivery is not None
     assert told.delivery.state is State.HELD
@@ -162,11 +164,12 @@ async def _workers(conn: Connection, *rows: dict[str, Any]) -> None:
             "test_mode": False,
             "seen": 1,
             "stopped": False,
+            "pms": "guestly",
             **row,
         }
         await conn.execute(
             "insert into outbox.worker (id, host, pid, version, pms, sync_enabled, test_mode,"
-            " seen_at, stopped_at) values (%(id)s, 'host', 1, '0.1.0', 'guestly',"
+            " seen_at, stopped_at) values (%(id)s, 'host', 1, '0.1.0', %(pms)s,"
             " %(sync_enabled)s, %(test_mode)s, now() - make_interval(secs => %(seen)s),"
             " case when %(stopped)s then now() end)",
             columns,
@@ -176,7 +179,7 @@ async def _workers(conn: Connection, *rows: dict[str, Any]) -> None:
 async def test_a_running_worker_knows_the_mode_better_than_our_environment(
     conn: Connection,
 ) -> None:
-    off = SyncMode(enabled=False, test_mode=True)
+    off = SyncMode(enabled=False, test_mode=True, pms=PmsName.GUESTLY)
     assert (await read_fleet(conn, off)).mode == off
 
     await _workers(conn, {"seen": 100}, {"stopped": True})
@@ -187,6 +190,20 @@ async def test_a_running_worker_knows_the_mode_better_than_our_environment(
     assert [worker.id for worker in fleet.workers] == ["alive"]
     assert fleet.mode == ON
     assert fleet.closed == {}
+
+
+async def test_the_pms_is_that_of_the_running_workers_unless_they_differ(conn: Connection) -> None:
+    await _workers(conn, {"id": "one", "pms": "guesty"})
+    assert (await read_fleet(conn, ON)).pms == "Guesty"
+
+    await _workers(conn, {"id": "two", "pms": "guesty", "sync_enabled": False})
+    await _workers(conn, {"id": "of-before", "pms": "guestly", "sync_enabled": False})
+    assert (await read_fleet(conn, ON)).pms == "Guesty"
+
+    await _workers(conn, {"id": "of-today", "pms": "guestly"})
+    assert (await read_fleet(conn, ON)).pms == "Guestly"
+    ours = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTY)
+    assert (await read_fleet(conn, ours)).pms == "Guesty"
 
 
 async def test_a_pause_and_an_open_circuit_close_a_destination(conn: Connection) -> None:

@@ -14,6 +14,7 @@ from outbox_worker.operations import trouble
 from outbox_worker.operations.fleet import SyncMode
 from outbox_worker.operations.status import Status, read_status
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.port import PmsName
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.lease import Lease, boot_time
 from outbox_worker.worker.settle import settle
@@ -21,7 +22,7 @@ from tests.support_alert import raised
 from tests.support_engine import A, claim_all, insert_booking, owe, policy
 from tests.support_status import running_worker
 
-ON = SyncMode(enabled=True, test_mode=False)
+ON = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
 TRIAL = NewAlert(kind=AlertKind.TEST, fingerprint="t")
 
 
@@ -172,7 +173,9 @@ async def test_channels_that_are_not_set_up_are_told_once_an_alert_needed_them(
     await raised(conn, alert=TRIAL, channels=ALERT_CHANNELS)
     for channel in ALERT_CHANNELS:
         (claim,) = await claim_all(conn, destination=channel, max_attempts=None)
-        handler = EmailHandler(None, policy=policy(max_attempts=None), currency="EUR")
+        handler = EmailHandler(
+            None, policy=policy(max_attempts=None), currency="EUR", pms=PmsName.GUESTLY
+        )
         state = (await handler.load(conn, [claim]))[claim.id]
         result = await handler.run(
             claim, state, Lease(taken_at=boot_time(), length=timedelta(seconds=60))

@@ -21,6 +21,7 @@ from outbox_worker.handlers.effect import Result
 from outbox_worker.handlers.email import EmailHandler
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.outbox.outcome import AttemptOutcome, Done, Retry, Wait
+from outbox_worker.pms.port import PmsName
 from outbox_worker.settings_types import Secret
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.lease import Lease, boot_time
@@ -40,14 +41,14 @@ async def mail_handler(api: MailApi) -> AsyncIterator[EmailHandler]:
     channel = EmailApiChannel(
         api.url, api_key=Secret("k"), sender="a@example.com", recipients=["ops@example.com"]
     )
-    yield EmailHandler(channel, policy=RULES, currency="EUR", alone=False)
+    yield EmailHandler(channel, policy=RULES, currency="EUR", pms=PmsName.GUESTLY, alone=False)
     await channel.aclose()
 
 
 @asynccontextmanager
 async def chat_handler(chat: Hook) -> AsyncIterator[ChatHandler]:
     channel = ChatWebhookChannel(Secret(chat.url))
-    yield ChatHandler(channel, policy=RULES)
+    yield ChatHandler(channel, policy=RULES, pms=PmsName.GUESTLY)
     await channel.aclose()
 
 
@@ -238,7 +239,7 @@ async def test_a_chat_that_is_not_set_up_settles_its_rows_and_is_no_trouble(
 ) -> None:
     await incident(conn)
 
-    (result,) = await turn(conn, ChatHandler(None, policy=RULES))
+    (result,) = await turn(conn, ChatHandler(None, policy=RULES, pms=PmsName.GUESTLY))
 
     assert result.outcome == Done(record=AttemptOutcome.NOT_CONFIGURED)
     assert await owed(conn) == [("email", "1")]

@@ -22,7 +22,7 @@ from tests.support_simulator import Simulator
 from tests.support_sync import handler, sync
 
 BEYOND = ("infinity", "-infinity", "10000-01-01", "0044-03-15 BC")
-MODE = SyncMode(enabled=True, test_mode=False)
+MODE = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
 
 
 @pytest.fixture(params=BEYOND)

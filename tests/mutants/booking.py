@@ -7,8 +7,10 @@ from tests.mutants.mutant import Mutant, at
 DECIDE_PY = "outbox_worker/handlers/decide.py"
 BOOKING_PY = "outbox_worker/handlers/booking.py"
 RESULTS_PY = "outbox_worker/handlers/results.py"
+PRICE_PY = "outbox_worker/handlers/price.py"
 RETRY_PY = "outbox_worker/outbox/retry.py"
 DECIDE = "tests/unit/test_sync_rules.py"
+PRICE = "tests/unit/test_price_told.py"
 RETRY = "tests/unit/test_retry.py"
 BOOKING = "tests/integration/test_booking_handler.py"
 EDGES = "tests/integration/test_booking_handler_edges.py"
@@ -101,6 +103,13 @@ MUTANTS = (
         old="    ours = [hit for hit in hits if is_ours(hit, wanted)]\n",
         new="    ours = list(hits)\n",
         seen_by=at(EDGES, "test_somebody_elses_stay_under_our_reference_is_left_alone"),
+    ),
+    Mutant(
+        rule="a reservation with our mark is ours on whatever listing",
+        file=DECIDE_PY,
+        old="    if hit.marked:\n        return True\n",
+        new="",
+        seen_by=at(DECIDE, "test_ours_on_another_listing_is_adopted_to_be_moved_next"),
     ),
     Mutant(
         rule="two reservations of ours stop everything",
@@ -239,5 +248,32 @@ MUTANTS = (
         old="    return wait if age + wait <= policy.redrive_for else None\n",
         new="    return wait\n",
         seen_by=at(RETRY, "test_every_row_is_left_alone_in_the_end"),
+    ),
+    Mutant(
+        rule="a change that may set another price is told",
+        file=BOOKING_PY,
+        old="(*result.effects, *price.after_write(job, answer))",
+        new="result.effects",
+        seen_by=at(
+            "tests/conformance/test_pms_price.py",
+            "test_a_change_of_several_parts_is_told_once[guesty]",
+        ),
+    ),
+    Mutant(
+        rule="the further calls of a change do not tell its price again",
+        file=PRICE_PY,
+        old="    return Tell.OPEN if going_on else Tell.AGAIN\n",
+        new="    return Tell.AGAIN\n",
+        seen_by=at(PRICE, "test_the_further_calls_of_a_change_do_not_tell_it_again[before0]"),
+    ),
+    Mutant(
+        rule="a cancellation ends the alert about the price",
+        file=BOOKING_PY,
+        old="(*result.effects, *price.after_cancel(job))",
+        new="result.effects",
+        seen_by=at(
+            "tests/conformance/test_pms_price.py",
+            "test_a_cancellation_ends_it_and_who_confirms_the_stay_again_is_told_again[guesty]",
+        ),
     ),
 )

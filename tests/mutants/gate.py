@@ -17,10 +17,31 @@ CIRCUIT = "tests/integration/test_gate_circuit.py"
 PAUSE = "tests/integration/test_gate_pause_and_rate.py"
 MOVES = "tests/unit/test_gate_circuit.py"
 RATE = "tests/unit/test_gate_rate.py"
+RUNNING = "tests/unit/test_running.py"
 
 BOOKS = "tests/integration/test_gate_bookkeeping.py"
+GUESTY_PY = "outbox_worker/pms/guesty.py"
+COST = "tests/conformance/test_pms_cost.py"
 
 MUTANTS = (
+    *(
+        Mutant(
+            rule=f"a read that follows {what} counts as a call",
+            file=GUESTY_PY,
+            old="        further()\n        shown =",
+            new="        shown =",
+            nth=(number, 2),
+            seen_by=at(COST, "test_every_call_of_a_claim_is_counted_as_it_is_made"),
+        )
+        for number, what in enumerate(("a search", "a refusal"), 1)
+    ),
+    Mutant(
+        rule="a claim that was cut off gives no call back that it has made",
+        file="outbox_worker/worker/execute.py",
+        old='code="worker_stopped", calls=lease.calls)',
+        new='code="worker_stopped")',
+        seen_by=at(RUNNING, "test_what_was_read_before_it_was_cut_off_counts_and_proves_nothing"),
+    ),
     Mutant(
         rule="what ends while the gate is written is told next time",
         file=KEEPER_PY,

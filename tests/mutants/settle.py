@@ -263,7 +263,7 @@ MUTANTS = (
     Mutant(
         rule="what heals and what is raised lock their alerts together, by id",
         file=SETTLE_PY,
-        old="    if raised and written.held:\n",
+        old="    if ended or (raised and written.held):\n",
         new="    if False:\n",
         seen_by=at(LOCKS, "test_what_heals_and_what_is_raised_lock_their_alerts_by_id"),
     ),

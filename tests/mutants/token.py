@@ -9,10 +9,15 @@ GATE_SQL = "outbox_worker/sql/gate.sql"
 STORE_PY = "outbox_worker/gate/token.py"
 SOURCE_PY = "outbox_worker/pms/guesty_token_source.py"
 RULES_PY = "outbox_worker/pms/guesty_token.py"
+RESULTS_PY = "outbox_worker/handlers/results.py"
+CIRCUIT_PY = "outbox_worker/gate/circuit.py"
+SINGLE_PY = "outbox_worker/worker/single.py"
 FLEET = "tests/integration/test_fleet_token.py"
 REFUSED = "tests/integration/test_fleet_token_refused.py"
 RESUMED = "tests/integration/test_fleet_token_resumed.py"
 LOSS = "tests/integration/test_fleet_token_loss.py"
+SHUT = "tests/integration/test_gate_no_token.py"
+WITHOUT = "tests/acceptance/test_guesty_without_token.py"
 
 MUTANTS = (
     Mutant(
@@ -181,5 +186,61 @@ MUTANTS = (
         old="            return plan if known is None else Plan(token=known)\n",
         new="            return plan\n",
         seen_by=at(FLEET, "test_each_of_two_sets_of_credentials_keeps_its_token"),
+    ),
+    Mutant(
+        rule="whoever could not get a token is charged no attempt",
+        file=RESULTS_PY,
+        old="        case Unavailable(unasked=True):\n            return _unasked(job, answer)\n",
+        new="",
+        seen_by=at(
+            SHUT, "test_waiting_for_the_token_of_another_worker_costs_nothing_and_shuts_nothing"
+        ),
+    ),
+    Mutant(
+        rule="without a token one booking alone shuts the gate, so that a person is told",
+        file=CIRCUIT_PY,
+        old="            if seen.sure:\n                return _out(CLOSED, seen, now=now)\n",
+        new="",
+        seen_by=at(SHUT, "test_one_booking_alone_shuts_the_gate_at_once_and_keeps_its_place"),
+    ),
+    Mutant(
+        rule="what waits for a token has no time of its own to wait for",
+        file=RESULTS_PY,
+        old="        due_in=None,\n        # while the gate is shut",
+        new="        due_in=answer.rest,\n        # while the gate is shut",
+        seen_by=at(SHUT, "test_one_booking_alone_shuts_the_gate_at_once_and_keeps_its_place"),
+    ),
+    Mutant(
+        rule="probes without a token fill no booking's history",
+        file=RESULTS_PY,
+        old="record=None if job.claim.probe and answer.outage else AttemptOutcome.WAITING,",
+        new="record=AttemptOutcome.WAITING,",
+        seen_by=at(SHUT, "test_one_booking_alone_shuts_the_gate_at_once_and_keeps_its_place"),
+    ),
+    Mutant(
+        rule="a long wait for a token is probed once a minute, a short one at its end",
+        file=CIRCUIT_PY,
+        old="wait = max(NEXT_ROW, min(rest, PROBE_CAP))",
+        new="wait = rest",
+        seen_by=at(SHUT, "test_no_probe_is_sent_before_a_token_may_be_requested_but_one_a_minute"),
+    ),
+    Mutant(
+        rule="whoever sends one booking by hand is told at once that there is no token",
+        file=SINGLE_PY,
+        old="return seen.sure or seen.evidence",
+        new="return seen.evidence",
+        seen_by=at(
+            WITHOUT, "test_a_person_who_sends_one_booking_is_told_at_once_and_it_costs_nothing"
+        ),
+    ),
+    Mutant(
+        rule="a person who resumes is told how many requests are left",
+        file=RULES_PY,
+        old="return max(0, QUOTA - spent(row, last))",
+        new="return QUOTA",
+        seen_by=at(
+            WITHOUT,
+            "test_resume_says_that_the_last_request_is_all_that_is_left_and_refuses_nothing",
+        ),
     ),
 )

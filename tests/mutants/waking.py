@@ -133,7 +133,7 @@ MUTANTS = (
         rule="SIGTERM lets calls that have begun finish",
         file=SUPERVISOR_PY,
         old="        while self._loop.in_flight and time.monotonic() < ends"
-        " and not self._cancelled:\n",
+        " and not self._second.is_set():\n",
         new="        while False:\n",
         seen_by=at(
             PROCESS, "test_sigterm_lets_a_call_that_has_begun_finish_and_claims_nothing_more"
@@ -160,7 +160,7 @@ MUTANTS = (
     Mutant(
         rule="a second signal cuts off at once",
         file=SUPERVISOR_PY,
-        old="            self._cancelled = True\n            self._loop.cancel()\n",
+        old="            self._second.set()\n            self._loop.cancel()\n",
         new="",
         seen_by=at(PROCESS, "test_a_second_signal_cuts_off_and_the_call_is_settled_as_ambiguous"),
     ),
@@ -181,8 +181,27 @@ MUTANTS = (
     Mutant(
         rule="a database that is gone never makes stopping hang",
         file=SUPERVISOR_PY,
-        old="within=max(_SHORTEST_SETTLE, bound)",
-        new="within=timedelta(hours=1)",
+        old="max(_SHORTEST_SETTLE, bound).total_seconds()",
+        new="3600.0",
         seen_by=at(PROCESS_STOP, "test_a_database_that_is_gone_does_not_make_stopping_hang"),
+    ),
+    Mutant(
+        rule="a second signal waits for no database that is gone",
+        file=SUPERVISOR_PY,
+        old="asyncio.create_task(self._second.wait())",
+        new="asyncio.create_task(asyncio.Event().wait())",
+        seen_by=at(
+            PROCESS_STOP,
+            "test_a_second_signal_ends_the_process_though_the_database_is_gone[refuses]",
+        ),
+    ),
+    Mutant(
+        rule="a second signal leaves time to record what became of the calls",
+        file=SUPERVISOR_PY,
+        old="            if second.done() and not settling.done():\n",
+        new="            if False:\n",
+        seen_by=at(
+            PROCESS_STOP, "test_a_second_signal_cuts_calls_off_and_records_what_became_of_them"
+        ),
     ),
 )

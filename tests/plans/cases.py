@@ -298,6 +298,7 @@ EXEMPT: Mapping[str, str] = {
     "notify": "sends a notification",
     "notify_probe": "sends a notification",
     "listen": "is no query",
+    "session_process": "reads no table",
     "begin_ours": "sets two settings",
     "gate_begin": "sets a setting",
 }

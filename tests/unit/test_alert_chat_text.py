@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from outbox_worker.alerts import render_chat
 from outbox_worker.alerts.alert import AlertKind, Incident
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.port import PmsName
 from tests.support_alert import NOW, make_incident, make_named, make_stay
 
 ATTACKS = (
@@ -27,7 +28,7 @@ ATTACKS = (
 
 
 def text(incident: Incident) -> str:
-    return render_chat.message(incident).text
+    return render_chat.message(incident, pms=PmsName.GUESTLY).text
 
 
 def assert_safe(told: str) -> None:
@@ -37,6 +38,19 @@ def assert_safe(told: str) -> None:
         # every piece of code ends on its line, so nothing between two pieces is shown as code
         assert line.count("`") % 2 == 0
         assert line.isprintable()
+
+
+def test_an_incident_that_names_no_pms_is_told_with_the_workers() -> None:
+    incident = make_incident(make_named(stay=make_stay()))
+    nameless = replace(incident, facts={"code": "http_503"})
+    of_before = replace(incident, facts={"code": "http_503", "pms": "guestly"})
+
+    told = render_chat.message(nameless, pms=PmsName.GUESTY).text
+    before = render_chat.message(of_before, pms=PmsName.GUESTY).text
+
+    assert "is paid but not in Guesty" in told
+    assert "Guestly" not in told
+    assert "is paid but not in Guestly" in before
 
 
 def test_a_failed_booking_is_told_in_few_lines_with_the_command() -> None:

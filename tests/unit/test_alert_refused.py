@@ -8,6 +8,7 @@ from outbox_worker.alerts import render
 from outbox_worker.alerts.alert import AlertKind
 from outbox_worker.alerts.words_refused import BY_HAND, NIGHTS_TAKEN
 from outbox_worker.outbox.delivery import State
+from outbox_worker.pms.port import PmsName
 from tests.support_alert import make_incident, make_named, make_stay
 
 
@@ -17,7 +18,7 @@ def mailed(code: str, **stay: object) -> str:
     incident = make_incident(
         named, kind=AlertKind.SYNC_REJECTED, facts={"code": code, "pms": "guesty"}
     )
-    return " ".join(render.message(incident, currency="EUR").text.split())
+    return " ".join(render.message(incident, currency="EUR", pms=PmsName.GUESTLY).text.split())
 
 
 @pytest.mark.parametrize("code", sorted(BY_HAND))

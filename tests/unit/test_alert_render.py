@@ -13,11 +13,12 @@ from outbox_worker.alerts.alert import AlertKind, Incident
 from outbox_worker.alerts.port import AlertMessage
 from outbox_worker.alerts.words_access import ACCESS
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.port import PmsName
 from tests.support_alert import NOW, Page, make_incident, make_named, make_stay
 
 
 def rendered(incident: Incident) -> AlertMessage:
-    return render.message(incident, currency="EUR")
+    return render.message(incident, currency="EUR", pms=PmsName.GUESTLY)
 
 
 def of_kind(kind: AlertKind, **fields: Any) -> Incident:
@@ -269,11 +270,16 @@ def test_the_mail_fits_the_configured_currency_and_survives_values_that_are_miss
         total=None, check_in=None, check_out=None, nights=None, property_name=None, slug=None,
         reference="",
     )  # fmt: skip
-    text = render.message(make_incident(make_named(stay=stay)), currency="CHF").text
+    text = render.message(
+        make_incident(make_named(stay=stay)), currency="CHF", pms=PmsName.GUESTLY
+    ).text
     assert "Total:        unknown" in text
     assert "unknown to unknown" in text
     assert "Booking (none)" in text
-    assert "CHF" in render.message(make_incident(make_named()), currency="CHF").text
+    assert (
+        "CHF"
+        in render.message(make_incident(make_named()), currency="CHF", pms=PmsName.GUESTLY).text
+    )
 
 
 def test_named_ids_are_those_of_the_bookings_and_not_of_others() -> None:

@@ -14,6 +14,7 @@ from outbox_worker.alerts import mime, render
 from outbox_worker.alerts.alert import AlertKind, Incident
 from outbox_worker.alerts.port import AlertMessage
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.port import PmsName
 from tests.support_alert import NOW, Page, make_incident, make_message, make_named, make_stay
 
 ATTACKS = (
@@ -39,7 +40,7 @@ _UNPRINTABLE = re.compile(
 
 
 def rendered(incident: Incident) -> AlertMessage:
-    return render.message(incident, currency="EUR")
+    return render.message(incident, currency="EUR", pms=PmsName.GUESTLY)
 
 
 def attacked(attack: str) -> list[Incident]:

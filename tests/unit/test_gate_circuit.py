@@ -97,6 +97,33 @@ def test_a_refused_key_opens_it_at_once_with_a_probe_every_five_minutes() -> Non
     assert again.until == NOW + PROBE_MISCONFIGURED
 
 
+def no_token(*, rest: timedelta = timedelta(0), probe: bool = False) -> Observation:
+    return Observation(
+        delivery=DeliveryId(1),
+        evidence=Evidence.OUTAGE,
+        code="token_unavailable",
+        sure=True,
+        probe=probe,
+        retry_after=rest,
+    )
+
+
+def test_an_outage_that_nobody_s_call_escapes_opens_it_at_once_with_one_booking_alone() -> None:
+    opened = after(CLOSED, no_token())
+    assert (opened.state, opened.cause) == (State.OPEN, Cause.OUTAGE)
+    assert (opened.code, opened.until) == ("token_unavailable", NOW + FIRST_PROBE)
+
+
+def test_no_probe_is_sent_while_it_is_known_to_be_no_use_but_one_a_minute() -> None:
+    opened = after(CLOSED, no_token(rest=timedelta(seconds=30)))
+    assert opened.until == NOW + timedelta(seconds=30)
+    for rest in (timedelta(minutes=10), timedelta(hours=6)):
+        again = after(half_open(opened), no_token(rest=rest, probe=True))
+        assert (again.opens, again.until) == (2, NOW + PROBE_CAP)
+    soon = after(half_open(opened), no_token(rest=timedelta(milliseconds=1), probe=True))
+    assert soon.until == NOW + NEXT_ROW
+
+
 def test_calls_that_began_before_it_opened_change_nothing() -> None:
     opened = failing([1, 2, 3, 4, 5])
     for evidence in Evidence:

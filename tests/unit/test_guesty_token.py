@@ -12,7 +12,7 @@ from outbox_worker.gate.token_state import UNFINISHED, Request, TokenRow, identi
 from outbox_worker.pms import guesty_token as rules
 from outbox_worker.pms import guesty_token_words as words
 from outbox_worker.pms.guesty_token import Plan, Refusal, Token
-from outbox_worker.pms.port import Misconfigured, RateLimited, Unavailable
+from outbox_worker.pms.port import Misconfigured, Unavailable
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -165,10 +165,10 @@ def test_refused_credentials_are_said_before_a_spent_quota() -> None:
 
 
 def test_a_rest_that_was_asked_for_is_what_is_left_of_it() -> None:
-    assert plan(failed(words.TOKEN_LIMITED, 20 * MINUTE)).refusal == RateLimited(
-        retry_after=20 * MINUTE
-    )
-    assert words.failed(words.TOKEN_LIMITED, wait=3 * HOUR) == RateLimited(retry_after=HOUR)
+    told = plan(failed(words.TOKEN_LIMITED, 20 * MINUTE)).refusal
+    assert isinstance(told, Unavailable)
+    assert (told.unasked, told.outage, told.rest) == (True, True, 20 * MINUTE)
+    assert "(token_limited); the next one is requested in 20 min" in told.message
 
 
 def test_waits_grow_with_failures_and_the_last_request_is_kept_for_later() -> None:
@@ -221,6 +221,11 @@ def test_another_address_is_another_identity() -> None:
     assert (other.client != OURS.client, other.credentials != OURS.credentials) == (True, True)
     same = identity(api_url=f"{URL}/", client_id="client", client_secret="secret")
     assert same == OURS
+    for spelt in ("HTTPS://PMS.Example.com", f"{URL}:443", f"{URL}:443//", f"{URL}./"):
+        assert identity(api_url=spelt, client_id="client", client_secret="secret") == OURS, spelt
+    for another in (f"{URL}:444", "http://pms.example.com", f"{URL}/Case", "https://pms.example"):
+        one = identity(api_url=another, client_id="client", client_secret="secret")
+        assert one.client != OURS.client, another
     rotated = identity(api_url=URL, client_id="client", client_secret="new")
     assert rotated.client == OURS.client
     assert rotated.credentials != OURS.credentials

@@ -9,11 +9,17 @@ import pytest
 from outbox_worker.alerts.alert import AlertKind
 from outbox_worker.bookings.booking import BookingStatus
 from outbox_worker.operations.explain import Explanation, explain
-from outbox_worker.operations.fleet import DISABLED, Fleet, SyncMode
+from outbox_worker.operations.fleet import Fleet, SyncMode, disabled
 from outbox_worker.operations.refs import Subject, Target
-from outbox_worker.operations.timeline import AlertFacts, DeliveryFacts, EventFacts, Timeline
+from outbox_worker.operations.timeline import (
+    AlertFacts,
+    DeliveryFacts,
+    EventFacts,
+    ReservationFacts,
+    Timeline,
+)
 from outbox_worker.outbox.delivery import Destination, State
-from outbox_worker.pms.port import Mode
+from outbox_worker.pms.port import Mode, PmsName
 from tests.support_explain import (
     BOOKING,
     CHECK,
@@ -151,7 +157,8 @@ def test_an_alert_about_a_discarded_booking_is_closed_without_sending_it() -> No
 
 def test_a_disabled_sync_says_which_setting_holds_it() -> None:
     fleet = a_fleet(
-        mode=SyncMode(enabled=False, test_mode=True), closed={Destination.GUESTLY: DISABLED}
+        mode=SyncMode(enabled=False, test_mode=True, pms=PmsName.GUESTLY),
+        closed={Destination.GUESTLY: disabled(PmsName.GUESTLY)},
     )
 
     explanation = said(a_delivery(State.HELD), fleet=fleet)
@@ -199,7 +206,7 @@ def test_a_booking_of_test_mode_is_said_not_to_be_in_guestly() -> None:
     test = said(
         a_delivery(State.SYNCED),
         reservations=(held(Mode.TEST),),
-        fleet=a_fleet(mode=SyncMode(enabled=True, test_mode=True)),
+        fleet=a_fleet(mode=SyncMode(enabled=True, test_mode=True, pms=PmsName.GUESTLY)),
     )
 
     assert live.headline.startswith("TEST: not in Guestly.")
@@ -232,6 +239,31 @@ def test_a_booking_that_was_never_requested(
 
     assert explanation.headline == headline
     assert commands(explanation) == wanted
+
+
+@pytest.mark.parametrize(
+    ("state", "reservations", "wanted"),
+    [
+        (State.SYNCED, (held(),), CHECK),
+        (State.SYNCED, (held(Mode.TEST),), "outbox status"),
+        (State.SYNCED, (), "outbox status"),
+        (State.SENDING, (), "outbox show LA-1"),
+        (State.WAITING, (held(),), "outbox show LA-1"),
+    ],
+)
+def test_where_nothing_is_to_be_mended_there_is_something_to_look_at(
+    state: State, reservations: tuple[ReservationFacts, ...], wanted: str
+) -> None:
+    assert said(a_delivery(state), reservations=reservations).then == wanted
+
+
+def test_the_pms_that_bookings_go_to_is_not_asked_for_what_another_one_holds() -> None:
+    fleet = a_fleet(mode=SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTY))
+
+    explanation = said(a_delivery(State.SYNCED), reservations=(held(),), fleet=fleet)
+
+    assert explanation.headline == "In Guestly as res-1, as it is here."
+    assert explanation.then == "outbox status"
 
 
 def test_a_booking_that_was_taken_over_is_in_guestly_in_an_unknown_state() -> None:

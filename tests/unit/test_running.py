@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+from outbox_worker.gate.circuit import Evidence
 from outbox_worker.handlers.effect import Result
 from outbox_worker.handlers.protocol import Deadline
 from outbox_worker.outbox.delivery import Claim, DeliveryId, Destination, Fence
 from outbox_worker.outbox.outcome import Abandon, Done, Retry
 from outbox_worker.worker.execute import Finished
+from outbox_worker.worker.gatekeeper import observed
 from outbox_worker.worker.lease import Lease, boot_time
 from outbox_worker.worker.running import InFlight, Running
 from tests.support_engine import Scripted
@@ -144,3 +146,24 @@ async def test_a_fault_outside_of_every_handler_leaves_nothing_that_is_extended_
     await turns()
     assert len(running) == 0
     assert ended == []
+
+
+async def test_what_was_read_before_it_was_cut_off_counts_and_proves_nothing() -> None:
+    ended: list[Finished] = []
+    running, reading = Running(ended.append), asyncio.Event()
+
+    async def looks_up(claim: Claim, deadline: Deadline) -> Result:
+        del claim
+        deadline.reads()
+        reading.set()
+        await asyncio.Event().wait()
+        return DONE
+
+    running.start(item(1, looks_up))
+    await reading.wait()
+    running.cancel()
+    await turns()
+
+    (cut,) = ended
+    assert (cut.result.outcome, cut.calls) == (Abandon(code="worker_stopped"), 1)
+    assert observed(cut, probe=True).evidence is Evidence.NONE, "no answer has come"

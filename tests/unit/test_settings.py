@@ -190,6 +190,22 @@ def test_the_quiet_period_is_longer_where_answers_come_before_effects(
     assert SettingsReader(environ).sync().quiet == timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(("pms", "least"), [("guestly", 2), ("guesty", 3)])
+@pytest.mark.parametrize("window", ["SECOND", "MINUTE", "HOUR"])
+def test_a_limit_of_calls_below_what_one_booking_takes_is_refused(
+    pms: str, least: int, window: str
+) -> None:
+    """Nothing would ever be claimed under it."""
+    name = f"PMS_RATE_PER_{window}"
+    fault = only_fault({"PMS": pms, name: str(least - 1)}, SettingsReader.sync)
+    assert fault == (
+        f"{name} is {least - 1}, and one step of a booking can take {least} calls to"
+        f" {pms.capitalize()}: set {least} or more, or 0 for no limit"
+    )
+    for fine in (0, least):
+        assert faults_of({"PMS": pms, name: str(fine)}, SettingsReader.sync) == ()
+
+
 def test_a_lease_shorter_than_two_calls_is_refused() -> None:
     fault = only_fault({"PMS_TIMEOUT_SECONDS": "15.1"}, SettingsReader.sync, SettingsReader.worker)
 

@@ -123,15 +123,23 @@ def test_a_cancelled_booking_is_cancelled_once() -> None:
         ({"guest_email": "other@example.com", "check_in": date(2028, 1, 1)}, False),
         ({"guest_email": None, "check_out": date(2028, 1, 1)}, False),
         ({"guest_email": None, "check_out": date(2028, 1, 1), "marked": True}, True),
-        ({"listing_id": "another", "marked": True}, False),
+        ({"listing_id": "another", "marked": True}, True),
+        ({"listing_id": "another", "check_in": date(2028, 1, 1), "marked": True}, True),
         ({"listing_id": "another"}, False),
         ({"listing_id": None}, True),
     ],
 )
-def test_a_hit_is_ours_by_listing_and_by_stay_guest_or_mark(
+def test_a_hit_is_ours_by_our_mark_or_by_listing_and_stay_or_guest(
     changes: dict[str, Any], *, ours: bool
 ) -> None:
     assert decide.is_ours(hit(**changes), WANTED) is ours
+
+
+def test_ours_on_another_listing_is_adopted_to_be_moved_next() -> None:
+    """The owner has moved it, or the site has, while its create was in doubt: it is no second."""
+    moved = hit(listing_id="another", fingerprint=None, marked=True)
+    step = decide.after_look_up(WANTED, [moved], doubt=doubt(ago=1))
+    assert step == decide.Adopt(reservation_id="r1", as_wanted=False)
 
 
 def test_a_foreign_hit_stops_everything() -> None:
