@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
@@ -60,6 +61,7 @@ _NOT_AS_PREPARED = (
     pg.InvalidSqlStatementName,
     pg.DuplicatePreparedStatement,
     pg.FeatureNotSupported,
+    pg.ProtocolViolation,
 )
 #: Nothing took effect, and nothing is wrong with the statement.
 _BUSY = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
@@ -100,7 +102,8 @@ class PreparingConnection(psycopg.AsyncConnection[Row]):
     async def prepare_if_direct(self) -> None:
         """Prepare from now on what is executed twice, unless a pooler stands between.
 
-        A pooler answers for many sessions and cannot tell a client the process of any one.
+        A pooler answers for many sessions: it tells each client a number of its own for the process
+        of its session, and most of its sessions are older than the client's connection.
 
         Raises:
             psycopg.OperationalError: It was lost, or did not answer in time and is closed.
@@ -111,9 +114,17 @@ class PreparingConnection(psycopg.AsyncConnection[Row]):
             await self.close()
             raise psycopg.OperationalError("a new connection does not answer") from None
         row = await cursor.fetchone()
-        direct = row is not None and row["pid"] == self.info.backend_pid
+        direct = row is not None and row["young"] and row["pid"] == self.info.backend_pid
         if direct and not PreparingConnection._distrusted:
+            # everybody's psycopg counts its names from 0; should a pooler stand between all the
+            # same, nobody else's statement may be met under one of ours
+            self._prepared._prepared_idx = secrets.randbits(40)  # noqa: SLF001 - there is no other way
             self.prepare_threshold = 1
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it goes on preparing although that has gone wrong in this process since."""
+        return PreparingConnection._distrusted and self.prepare_threshold is not None
 
     async def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
         """As psycopg's; every statement passes through here.

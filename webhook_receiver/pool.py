@@ -80,7 +80,7 @@ class Pool:
         deadline = time.monotonic() + within.total_seconds()
         while True:
             conn = await self._pool.getconn(timeout=deadline - time.monotonic())
-            if not _is_closed(conn):
+            if not conn.outdated and not _is_closed(conn):
                 return conn
             # The pool's own check pauses for a second, then for two, at each connection that it
             # finds closed, and after a restart they all are.

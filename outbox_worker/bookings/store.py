@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from outbox_worker.bookings.booking import Booking, BookingId, BookingStatus, Guest, PaymentStatus
-from outbox_worker.database import Connection, Row
+from outbox_worker.database import Connection, Row, for_rows
 from outbox_worker.errors import DecodeError
 from outbox_worker.pms import safe_text
 from outbox_worker.sql import query
@@ -74,11 +74,17 @@ async def read(conn: Connection, ids: Sequence[UUID]) -> dict[BookingId, Booking
 
 async def read_for_sync(conn: Connection, ids: Sequence[UUID], *, pms: str) -> dict[UUID, SyncView]:
     """Booking, listing and reservation of each id; every id has an entry, also a deleted one's."""
-    cursor = await conn.execute(query("read_bookings_for_sync"), {"ids": list(ids), "pms": pms})
+    cursor = await conn.execute(
+        query("read_bookings_for_sync"),
+        {"ids": list(ids), "pms": pms},
+        prepare=for_rows(len(ids)),
+    )
     views = {row["key_id"]: _view(row) for row in await cursor.fetchall()}
     if pms != _WANTS_CLEANING_FEES:
         return views
-    cursor = await conn.execute(query("read_cleaning_fees"), {"ids": list(ids)})
+    cursor = await conn.execute(
+        query("read_cleaning_fees"), {"ids": list(ids)}, prepare=for_rows(len(ids))
+    )
     for row in await cursor.fetchall():
         view = views[row["booking_id"]]
         if view.booking is not None:
@@ -121,7 +127,9 @@ async def lock_free(conn: Connection, ids: Sequence[UUID]) -> set[UUID]:
         Those that exist and are held by somebody else: they have to wait. A booking that does not
         exist is not among them.
     """
-    cursor = await conn.execute(query("lock_bookings_skip"), {"ids": list(ids)})
+    cursor = await conn.execute(
+        query("lock_bookings_skip"), {"ids": list(ids)}, prepare=for_rows(len(ids))
+    )
     return {row["id"] for row in await cursor.fetchall() if not row["locked"]}
 
 
@@ -130,7 +138,7 @@ async def mirror(conn: Connection, ids: Sequence[UUID]) -> None:
 
     The caller has locked these bookings. Writes nothing where nothing differs.
     """
-    await conn.execute(query("mirror_bookings"), {"ids": list(ids)})
+    await conn.execute(query("mirror_bookings"), {"ids": list(ids)}, prepare=for_rows(len(ids)))
 
 
 async def begin_ours(conn: Connection, origin: str) -> None:

@@ -186,7 +186,8 @@ def after_look_up(
 def is_ours(hit: RemoteReservation, wanted: Wanted) -> bool:
     """Whether a hit under our reference is the booking's own reservation.
 
-    One that bears our mark is, whatever else it shows: nobody but our own create can have made it.
+    One that bears our mark is, whatever else it shows: nobody but our own create can have made it,
+    and for this reference. (Of a hit that was read by id that has to be asked first.)
     Its dates or listing may have changed since, here or there; refused, it would wait for a person
     who can only say the same. The claim that follows brings it to the booking's state.
 

@@ -109,6 +109,9 @@ def compare(hit: RemoteReservation, booking: Booking, wanted: Wanted, *, parts: 
         wanted: `wanted_of` that booking.
         parts: `parts_of` it.
     """
+    if hit.reference != booking.reference:
+        # read by id: a create of ours made it, and perhaps for another booking
+        hit = replace(hit, marked=False)
     differences = (*_differences(hit, booking, wanted), *_parts_that_differ(hit.parts, parts))
     if wanted.cancelled:
         same: bool | None = hit.status == ReservationStatus.CANCELED

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from outbox_worker.gate.token_state import NO_TOKEN
 from outbox_worker.pms.port import Misconfigured, Unavailable
@@ -13,6 +15,17 @@ CREDENTIALS_REFUSED = "credentials_refused"
 TOKEN_ADDRESS = "token_address"  # noqa: S105 - a code, no secret
 QUOTA_SPENT = "token_quota"
 TOKEN_LIMITED = "token_limited"  # noqa: S105 - a code, no secret
+PERMISSION_REFUSED = "permission_refused"
+
+#: What each refusal of our access is, in words that begin a sentence or follow "it is held: ".
+REFUSED_ACCESS: Mapping[str, str] = MappingProxyType(
+    {
+        CREDENTIALS_REFUSED: "Guesty refuses our client id or secret",
+        QUOTA_SPENT: "Guesty grants no more access tokens for now",
+        TOKEN_ADDRESS: "Guesty's token endpoint is not at our address",
+        PERMISSION_REFUSED: "Guesty refuses our API client a permission",
+    }
+)
 
 
 def failed(
@@ -70,7 +83,7 @@ def quota_spent(count: int, next_at: datetime) -> Misconfigured:
 def forbidden(http_status: int) -> Misconfigured:
     """The API refused a token that is too new to have ended."""
     return Misconfigured(
-        code="permission_refused",
+        code=PERMISSION_REFUSED,
         message=f"Guesty refuses access (HTTP {http_status}) although the access token is new;"
         " the API client lacks a permission",
         everybodys=True,
@@ -97,10 +110,11 @@ def not_there_yet() -> Unavailable:
 
 
 def ended_before() -> Unavailable:
-    """The token that was in hand has ended right before the call."""
-    return Unavailable(
-        code=NO_TOKEN, message="The access token ended right before the call", unasked=True
-    )
+    """The token that was in hand has ended right before the call, or Postgres is slow to tell.
+
+    An attempt: it shuts no gate, so nobody would be told of one that comes again and again.
+    """
+    return Unavailable(code=NO_TOKEN, message="The access token ended right before the call")
 
 
 def unreadable(error: Exception) -> Unavailable:

@@ -223,4 +223,5 @@ listen outbox
 select pg_notify('outbox', %(payload)s::text)
 
 -- name: session_process
-select pg_backend_pid() as pid
+select a.pid, clock_timestamp() - a.backend_start < interval '15 seconds' as young
+from pg_stat_get_activity(pg_backend_pid()) a

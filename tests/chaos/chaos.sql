@@ -41,7 +41,9 @@ select pg_terminate_backend(a.pid) from (
 
 -- name: new_day
 -- Requests for tokens, and the pauses after them, are a day old; while somebody makes one its record is left alone.
-update outbox.destination g set auth_not_before = g.auth_not_before - interval '25 hours', auth_requests = array(
+update outbox.destination g set
+  circuit_until = case when g.circuit = 'open' and g.circuit_code = 'token_unavailable' then least(g.circuit_until, now()) else g.circuit_until end,
+  auth_not_before = g.auth_not_before - interval '25 hours', auth_requests = array(
   select r.at - interval '25 hours' from unnest(g.auth_requests) with ordinality as r (at, n) order by r.n)
 where g.destination = 'guestly' and pg_try_advisory_xact_lock(hashtextextended('outbox.token guestly', 0)) returning g.token_serial
 
@@ -53,7 +55,9 @@ select token_serial from outbox.destination where destination = 'guestly' and to
 -- Or for minutes: wrong access, and an access token after two requests in a row that failed.
 select destination from outbox.destination
 where destination = 'guestly'
-  and (circuit <> 'closed' and circuit_cause = 'misconfigured' or auth_not_before > clock_timestamp() + interval '10 s')
+  and (circuit <> 'closed' and circuit_cause = 'misconfigured'
+       or circuit <> 'closed' and circuit_code = 'token_unavailable' and circuit_until > clock_timestamp() + interval '10 s'
+       or auth_not_before > clock_timestamp() + interval '10 s')
 
 -- name: tokens
 select * from chaos.token order by n

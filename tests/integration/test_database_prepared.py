@@ -83,6 +83,63 @@ async def test_a_session_whose_process_is_not_as_it_was_told_prepares_nothing(
 
 
 @through_nothing
+async def test_no_two_sessions_have_a_statement_of_the_same_name(
+    database_url: str, long_lived: Connection
+) -> None:
+    other = await connect(database_url, application_name="test", prepares=True)
+    names = []
+    for conn in (long_lived, other):
+        await _twice(conn)
+        cursor = await conn.execute("select name from pg_prepared_statements", prepare=False)
+        names += [row["name"] for row in await cursor.fetchall()]
+    await other.close()
+
+    assert len(names) == len(set(names)) == 2
+
+
+async def test_a_session_that_is_older_than_its_connection_prepares_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "outbox_worker.database.query", lambda _: "select pg_backend_pid() as pid, false as young"
+    )
+    conn = await connect(database_url, application_name="test", prepares=True)
+    threshold = conn.prepare_threshold
+    await conn.close()
+
+    assert threshold is None
+
+
+@through_nothing
+async def test_after_a_refusal_the_receiver_uses_no_connection_that_still_prepares(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(database_url)
+    await pool.open()
+    try:
+        async with pool.connection(within=timedelta(seconds=10)) as conn:
+            assert conn.prepare_threshold is not None
+        monkeypatch.setattr(PreparingConnection, "_distrusted", True)
+        for _ in range(4):
+            async with pool.connection(within=timedelta(seconds=10)) as conn:
+                assert conn.prepare_threshold is None
+    finally:
+        await pool.close()
+
+
+@through_nothing
+async def test_many_bookings_are_read_by_a_plan_for_their_number(
+    session: Connection, long_lived: Connection
+) -> None:
+    few = [await insert_booking(session, booking_reference=f"LA-{n}") for n in range(2)]
+    for ids in ([*few, *(uuid4() for _ in range(30))], few):
+        before = await _prepared(long_lived)
+        for _ in range(3):
+            await read_for_sync(long_lived, ids, pms="guestly")
+        assert (await _prepared(long_lived) > before) == (ids is few)
+
+
+@through_nothing
 @pytest.mark.parametrize(("rows", "kept"), [(20, True), (21, False)])
 async def test_a_plan_is_kept_for_few_rows_only(
     conn: Connection, long_lived: Connection, rows: int, kept: bool

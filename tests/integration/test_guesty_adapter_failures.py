@@ -272,4 +272,4 @@ async def test_a_write_waits_for_no_token_as_it_was_allowed_to_leave_at_once(cal
         result = await call(pms)
         assert server.requests == []
     assert isinstance(result, Unavailable)
-    assert (result.code, result.outage, result.unasked) == ("token_unavailable", False, True)
+    assert (result.code, result.outage, result.unasked) == ("token_unavailable", False, False)

@@ -112,6 +112,16 @@ MUTANTS = (
         seen_by=at(DECIDE, "test_ours_on_another_listing_is_adopted_to_be_moved_next"),
     ),
     Mutant(
+        rule="the mark of a stay that a person names counts under the booking's reference",
+        file="outbox_worker/operations/remote.py",
+        old="    if hit.reference != booking.reference:\n",
+        new="    if False:\n",
+        seen_by=at(
+            "tests/unit/test_operations_remote.py",
+            "test_our_mark_counts_under_the_bookings_own_reference_only",
+        ),
+    ),
+    Mutant(
         rule="two reservations of ours stop everything",
         file=DECIDE_PY,
         old="    if len(ours) > 1:\n",

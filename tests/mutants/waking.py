@@ -20,8 +20,8 @@ MUTANTS = (
     Mutant(
         rule="nothing is prepared where a pooler may stand between",
         file=DATABASE_PY,
-        old='row["pid"] == self.info.backend_pid',
-        new="True",
+        old=' and row["pid"] == self.info.backend_pid',
+        new="",
         seen_by=at(PREPARED, "test_a_session_whose_process_is_not_as_it_was_told_prepares_nothing"),
     ),
     Mutant(
