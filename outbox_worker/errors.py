@@ -42,11 +42,12 @@ class SettingsError(OutboxError):
     Args:
         faults: One sentence each: the setting's name, what is wrong, what to do. Never a secret's
             value.
+        hint: What to do next; empty: set them.
     """
 
-    def __init__(self, faults: tuple[str, ...]) -> None:
+    def __init__(self, faults: tuple[str, ...], *, hint: str = "") -> None:
         plural = "setting is" if len(faults) == 1 else "settings are"
-        super().__init__(f"{len(faults)} {plural} wrong (nothing was started)")
+        super().__init__(f"{len(faults)} {plural} wrong (nothing was started)", hint=hint)
         self.faults = faults
 
 

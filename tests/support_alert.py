@@ -230,6 +230,7 @@ async def told(
             incident.id,
             channel=channel,
             told_to=incident.named_to,
+            count=incident.count,
             resolved_told=incident.resolved_at is not None,
         )
 

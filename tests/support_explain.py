@@ -21,6 +21,7 @@ from outbox_worker.operations.timeline import (
     Timeline,
 )
 from outbox_worker.outbox.delivery import DeliveryId, Destination, State
+from outbox_worker.pms.guesty_parts import Part
 from outbox_worker.pms.port import Mode, PmsName
 
 NOW = datetime(2026, 11, 21, 20, tzinfo=UTC)
@@ -125,6 +126,7 @@ def said(
     name: str = "LA-1",
     alerts: tuple[AlertFacts, ...] = (),
     price: UnknownPrice | None = None,
+    fixed: tuple[Part, ...] = (),
 ) -> Explanation:
     timeline = Timeline(
         target=Target(subject=Subject.BOOKING, key=str(BOOKING), name=name),
@@ -135,7 +137,7 @@ def said(
         entries=(),
         alerts=alerts,
     )
-    return explain(timeline, fleet or a_fleet(), as_wanted=as_wanted, price=price)
+    return explain(timeline, fleet or a_fleet(), as_wanted=as_wanted, price=price, fixed=fixed)
 
 
 def commands(explanation: Explanation) -> list[str]:

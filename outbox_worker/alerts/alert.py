@@ -20,6 +20,9 @@ ALERT_CHANNELS = (Destination.EMAIL, Destination.CHAT)
 #: Code of the alert that the price of a stay in the PMS is not known to be what was paid.
 PRICE_UNKNOWN = "price_unknown"
 
+#: Fact of an alert: the last change that it was raised for. Not shown.
+CHANGE = "change"
+
 #: How many deliveries one mail names at most; those beyond it go into the next mail.
 PAGE = 500
 
@@ -59,14 +62,15 @@ class NewAlert:
         booking_id: The booking that it is about, when it is about one.
         facts: Ids, codes and amounts for its text, by snake_case name; never guest data. They are
             cleaned and cut when they are stored.
-        again: Whether it is told once more where the incident is open already.
+        change: What it is raised for, such as a version. An incident that is open already is told
+            once more for each; None: it is not.
     """
 
     kind: AlertKind
     fingerprint: str
     booking_id: UUID | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
-    again: bool = False
+    change: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

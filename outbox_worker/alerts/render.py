@@ -13,7 +13,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from outbox_worker.alerts import phrasing, shown, words
-from outbox_worker.alerts.alert import AlertKind, Incident, NamedDelivery, Stay
+from outbox_worker.alerts.alert import CHANGE, AlertKind, Incident, NamedDelivery, Stay
 from outbox_worker.alerts.phrasing import Words
 from outbox_worker.alerts.port import AlertMessage
 from outbox_worker.outbox.delivery import State
@@ -24,7 +24,7 @@ FULL_BLOCKS = 20
 
 _SUBJECT_LIMIT = 80
 #: Facts that the sentences have already told.
-_TOLD_FACTS = frozenset({"pms"})
+_TOLD_FACTS = frozenset({CHANGE, "pms"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,13 @@ or links anywhere, and only we format it.
 from __future__ import annotations
 
 from outbox_worker.alerts import phrasing, shown, words
-from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind, Incident, NamedDelivery
+from outbox_worker.alerts.alert import (
+    ALERT_CHANNELS,
+    CHANGE,
+    AlertKind,
+    Incident,
+    NamedDelivery,
+)
 from outbox_worker.alerts.phrasing import Tone, Words
 from outbox_worker.alerts.port import ChatMessage
 from outbox_worker.outbox.delivery import State
@@ -30,7 +36,7 @@ _SENTENCES = 320
 _RISK = 160
 _FACT = 160
 #: Facts that the sentences have told.
-_TOLD_FACTS = frozenset({"channel", "code", "pms"})
+_TOLD_FACTS = frozenset({CHANGE, "channel", "code", "pms"})
 _MARKS = {
     Tone.ACTION: "\N{LARGE RED CIRCLE}",
     Tone.WARNING: "\N{LARGE ORANGE CIRCLE}",

@@ -15,7 +15,14 @@ from hashlib import sha256
 from typing import TypeAlias
 from uuid import UUID
 
-from outbox_worker.alerts.alert import SPACING, AlertId, AlertKind, NewAlert, RaisedAlert
+from outbox_worker.alerts.alert import (
+    CHANGE,
+    SPACING,
+    AlertId,
+    AlertKind,
+    NewAlert,
+    RaisedAlert,
+)
 from outbox_worker.database import Connection, Row
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.sql import query
@@ -27,6 +34,15 @@ _VALUE_LIMIT = 500
 
 #: Kind and fingerprint as they are stored.
 _Incident: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """The open alert of an incident; ``change``: what it was raised for before this report."""
+
+    id: AlertId
+    opened: bool
+    change: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +109,7 @@ async def raise_alerts(
         conn: Inside the transaction that changes what the alert is about; it holds the deliveries.
         reports: In any order.
         channels: Where alerts are told: ``(channel, alert id)`` is requested for each alert that is
-            new, names something new, or is to be told again.
+            new, names something new, or is raised for another change than the last time.
 
     Returns:
         One result for each report, in the same order.
@@ -107,13 +123,17 @@ async def raise_alerts(
     opened = await _upsert(conn, incidents)
     named = await _name(
         conn,
-        {(opened[key][0], d) for key, of in incidents.items() for r in of for d in r.deliveries},
+        {(opened[key].id, d) for key, of in incidents.items() for r in of for d in r.deliveries},
     )
     raised = {
-        key: RaisedAlert(id=alert_id, opened=is_new, named=named[alert_id])
-        for key, (alert_id, is_new) in opened.items()
+        key: RaisedAlert(id=each.id, opened=each.opened, named=named[each.id])
+        for key, each in opened.items()
     }
-    again = {_incident(report.alert) for report in reports if report.alert.again}
+    again = {
+        key
+        for key, of in incidents.items()
+        if (change := _change(of)) is not None and change != opened[key].change
+    }
     news = [each.id for key, each in raised.items() if each.opened or each.named or key in again]
     await _request(conn, news, channels)
     return tuple(raised[_incident(report.alert)] for report in reports)
@@ -163,11 +183,22 @@ async def resolve(
 async def open_about(
     conn: Connection, bookings: Sequence[UUID], kinds: Iterable[AlertKind]
 ) -> dict[AlertId, UUID]:
-    """The open alerts of these kinds about these bookings, with the booking; locks nothing."""
+    """The open alerts of these kinds about these bookings, with the booking; locks nothing.
+
+    Without those that a person cannot call dealt with by naming the booking: that the price of a
+    stay in the PMS is not known. They end when somebody has compared it, or with the stay.
+    """
     cursor = await conn.execute(
         query("alert_open_about"), {"bookings": list(bookings), "kinds": [str(k) for k in kinds]}
     )
     return {AlertId(row["id"]): row["booking_id"] for row in await cursor.fetchall()}
+
+
+async def is_open(conn: Connection, alert: NewAlert) -> bool:
+    """Whether its incident is open; locks nothing."""
+    kind, fingerprint = _incident(alert)
+    cursor = await conn.execute(query("alert_is_open"), {"kind": kind, "fingerprint": fingerprint})
+    return await cursor.fetchone() is not None
 
 
 async def close(
@@ -188,7 +219,13 @@ async def close(
 
 
 async def mark_told(
-    conn: Connection, alert_id: AlertId, *, channel: Destination, told_to: int, resolved_told: bool
+    conn: Connection,
+    alert_id: AlertId,
+    *,
+    channel: Destination,
+    told_to: int,
+    count: int,
+    resolved_told: bool,
 ) -> None:
     """Record that a message was accepted, and ask for another while something is still unnamed.
 
@@ -198,11 +235,18 @@ async def mark_told(
         alert_id: The alert that the message was about.
         channel: Where it was told; what the other one has told is left as it is.
         told_to: ``named_to`` of the incident that it was made of.
+        count: Of that incident: a price that was reported once more since is not told yet.
         resolved_told: Whether the message said that the incident is solved.
     """
     cursor = await conn.execute(
         query("alert_mark_told"),
-        {"id": alert_id, "channel": channel, "told_to": told_to, "solved_told": resolved_told},
+        {
+            "id": alert_id,
+            "channel": channel,
+            "told_to": told_to,
+            "count": count,
+            "solved_told": resolved_told,
+        },
     )
     row = await cursor.fetchone()
     if row is not None and row["unnamed"]:
@@ -211,8 +255,8 @@ async def mark_told(
 
 async def _upsert(
     conn: Connection, incidents: Mapping[_Incident, Sequence[Raise]]
-) -> dict[_Incident, tuple[AlertId, bool]]:
-    """Id of the open alert of each incident, and whether this opened it."""
+) -> dict[_Incident, _Opened]:
+    """The open alert of each incident, and whether this opened it."""
     keys = sorted(incidents)
     cursor = await conn.execute(
         query("alert_reopen"),
@@ -234,9 +278,10 @@ async def _upsert(
         },
     )
     return {
-        (row["kind"], row["fingerprint"]): (
-            AlertId(row["id"]),
-            row["opened"] or row["id"] in back,
+        (row["kind"], row["fingerprint"]): _Opened(
+            id=AlertId(row["id"]),
+            opened=row["opened"] or row["id"] in back,
+            change=row["change_before"],
         )
         for row in await cursor.fetchall()
     }
@@ -292,7 +337,13 @@ def _facts(reports: Sequence[Raise]) -> str:
         for report in reports
         for name, value in report.alert.facts.items()
     }
-    return json.dumps(dict(list(facts.items())[:_FACTS_LIMIT]))
+    kept = dict(list(facts.items())[:_FACTS_LIMIT])
+    change = _change(reports)
+    return json.dumps(kept if change is None else {**kept, CHANGE: change})
+
+
+def _change(reports: Sequence[Raise]) -> str | None:
+    return next((r.alert.change for r in reversed(reports) if r.alert.change is not None), None)
 
 
 def _clean(text: str, limit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ import click
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.invocation import Invocation, pms_name, standard_options
-from outbox_worker.cli.layout import moment, wrapped
+from outbox_worker.cli.layout import fixes, moment, wrapped
 from outbox_worker.cli.price import price_lines
 from outbox_worker.cli.reply import Reply
 
@@ -55,6 +56,8 @@ async def _check(
     conn: Connection, ref: str, settings: tuple[DatabaseSettings, SyncSettings], *, actor: str
 ) -> Checked:
     from outbox_worker.operations.check import check
+    from outbox_worker.operations.explained import read_explained
+    from outbox_worker.operations.fleet import SyncMode
     from outbox_worker.operations.plan import PmsView
     from outbox_worker.operations.refs import resolve
     from outbox_worker.pms.port import PmsName
@@ -65,14 +68,22 @@ async def _check(
     async with open_pms(sync, database, connections=1) as pms:
         if pms is None:
             raise AssertionError("the settings that it needs have been demanded")
-        return await check(
-            conn,
-            target,
-            pms=pms,
-            view=PmsView(pms=PmsName(sync.pms), currency=sync.currency),
-            quiet=sync.quiet,
-            actor=actor,
-        )
+        view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
+        done = await check(conn, target, pms=pms, view=view, quiet=sync.quiet, actor=actor)
+    # the record as it is now, after a doubt has ended
+    said = await read_explained(conn, target, ours=SyncMode.of(sync), view=view)
+    steps = said.explanation.steps if _explains(done) else ()
+    return replace(done, fixed=said.fixed, steps=steps)
+
+
+def _explains(done: Checked) -> bool:
+    """Whether the booking's state says what to do, and not what the PMS holds."""
+    if not done.needs_person or done.finding.value in {"several", "another", "foreign"}:
+        return False
+    if done.finding.value == "absent" and done.on_record:
+        return False
+    # with nothing on record a synced one was handled in test mode
+    return done.state == "rejected" or (done.state == "synced" and done.finding.value == "absent")
 
 
 def _lines(done: Checked, *, pms: str) -> Iterator[str]:
@@ -81,9 +92,11 @@ def _lines(done: Checked, *, pms: str) -> Iterator[str]:
     yield from wrapped(_finding(done, pms))
     for each in done.found:
         yield from _reservation(each, done, pms)
+    if done.fixed and done.finding.value == "differs":
+        yield from wrapped(f"On record it has {_fixed(done)}, too.")
     if settled := _settled(done):
         yield from wrapped(settled)
-    yield from price_lines(done.price)
+    yield from price_lines(done.price, with_steps=not done.steps)
     yield from _next(done, pms)
 
 
@@ -92,6 +105,11 @@ def _finding(done: Checked, pms: str) -> str:
         case "absent":
             record = f"; {done.on_record} is on record" if done.on_record else ""
             return f"{pms} holds nothing under its reference{record}."
+        case "as_wanted" | "agrees" if done.fixed:
+            return (
+                f"On record it has {_fixed(done)} in {pms}; otherwise it is as it is here, as far"
+                " as the answer shows."
+            )
         case "as_wanted":
             return f"{pms} holds it as it is here."
         case "agrees":
@@ -104,6 +122,11 @@ def _finding(done: Checked, pms: str) -> str:
             return f"{pms} holds several reservations of it."
         case _:
             return f"{pms} holds it under another id; {done.on_record} is on record."
+
+
+def _fixed(done: Checked) -> str:
+    names = {"fare": "another price", "contact": "another guest (name, e-mail or phone)"}
+    return " and ".join(names[part.value] for part in done.fixed)
 
 
 def _reservation(remote: Remote, done: Checked, pms: str) -> Iterator[str]:
@@ -137,8 +160,6 @@ def _settled(done: Checked) -> str:
 
 
 def _next(done: Checked, pms: str) -> Iterator[str]:
-    from outbox_worker.alerts.words_refused import BY_HAND
-
     ref = _word(done)
     show = f"next: outbox show {ref}"
     finding = done.finding.value
@@ -167,12 +188,8 @@ def _next(done: Checked, pms: str) -> Iterator[str]:
         yield f"     outbox link {ref} RESERVATION_ID"
     elif done.state == "discarded":
         yield show
-    elif done.state == "rejected" and done.error_code in BY_HAND:
-        # sent again, it would be refused again
-        one = len(done.found) == 1 and _shell_word(done.found[0].reservation_id)
-        if one:
-            yield from wrapped("Change it there by hand, then say that it is done:", first="fix: ")
-        yield f"next: outbox link {ref} {one}" if one else show
+    elif done.steps:
+        yield from fixes(done.steps)
     else:
         yield f"next: outbox requeue {ref} --wait"
 
@@ -181,9 +198,3 @@ def _word(done: Checked) -> str:
     from outbox_worker.alerts.shown import token
 
     return token(done.name) or str(done.booking_id)
-
-
-def _shell_word(reservation_id: str) -> str:
-    from outbox_worker.alerts.shown import token
-
-    return token(reservation_id) or "RESERVATION_ID"

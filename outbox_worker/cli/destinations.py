@@ -80,7 +80,13 @@ def _why(each: ListedDestination) -> str:
             return f"by {each.by} since {_moment(each.since)} until {ends}{why}"
         case Openness.CIRCUIT_OPEN | Openness.PROBING if each.no_token:
             at = f"at {_moment(each.next_token_at)}" if each.next_token_at else "with the next call"
+            if each.token_requested:
+                return f"{each.no_token}; if that brings none, the next is requested {at}"
             return f"{each.no_token} since {_moment(each.since)}; the next is requested {at}"
+        case Openness.CIRCUIT_OPEN if each.next_token_at:
+            at = f"at {_moment(each.next_token_at)}"
+            then = f"the next is possible {at}" if each.code == "token_quota" else f"next try {at}"
+            return f"{_cause(each)} since {_moment(each.since)}; {then}"
         case Openness.CIRCUIT_OPEN:
             probe = until(each.until - each.now) if each.until else "soon"
             probe = probe if each.until is None or each.until > each.now else "now"
@@ -94,7 +100,7 @@ def _why(each: ListedDestination) -> str:
 
 
 def _cause(each: ListedDestination) -> str:
-    what = "key or address refused" if each.cause == "misconfigured" else "the last calls failed"
+    what = each.refused or "the last calls failed"
     return f"{what} ({each.code})" if each.code else what
 
 
@@ -108,6 +114,8 @@ def _next(found: Sequence[ListedDestination]) -> str:
             return f"outbox resume {each.destination}"
     for each in found:
         if each.openness in {"circuit open", "probing"}:
+            if each.refused:
+                return "outbox status"  # it says what to mend: a look at the bookings mends nothing
             return f"outbox list --destination {each.destination}"
     if any(each.given_up for each in found):
         return "outbox list --state failed --state rejected"

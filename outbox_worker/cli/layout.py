@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from outbox_worker.cli.reply import printable
+
+if TYPE_CHECKING:
+    from outbox_worker.operations.explain_step import Step
 
 _WIDEST = 100
 _WIDEST_NAME = 24
@@ -71,6 +75,14 @@ def labelled(pairs: Sequence[tuple[str, str]], *, indent: str = "  ") -> list[st
         for label, text in kept
         for line in wrapped(text, first=f"{indent}{label.ljust(size)}  ")
     ]
+
+
+def fixes(steps: Sequence[Step]) -> Iterator[str]:
+    """What to do in words, each with the command to type below it."""
+    for step in steps:
+        yield from wrapped(step.text, first="fix: ")
+        if step.command:
+            yield f"     {step.command}"
 
 
 def moment(at: datetime) -> str:

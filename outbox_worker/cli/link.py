@@ -114,7 +114,10 @@ def _lines(done: Linked, sync: SyncSettings) -> Iterator[str]:
             first="note: ",
         )
     if done.confirms:
-        yield "Its price there counts as the total here from now on."
+        if done.vouched:
+            yield "Its price there counts as the total here from now on."
+        else:
+            yield "The alert about its price is closed."
         yield f"next: outbox show {_word(done)}"
         return
     if done.vouched:

@@ -223,8 +223,15 @@ def _checked(checks: Sequence[ListingCheck], *, pms: str) -> Iterator[str]:
     # one line for a PMS that is out of reach, however many listings there are
     for fault in dict.fromkeys(unasked):
         yield from wrapped(fault, first="error: ")
+    wrong = [each for each in checks if each.checked and each.fault is not None]
     if unasked:
         yield f"next: outbox listings check (when {pms} answers; see outbox config)"
+    elif mends := [each.mend for each in wrong if each.mend]:
+        yield f"next: {mends[0]}"
+    elif wrong:
+        yield f"next: outbox listings check (once it is corrected in {pms})"
+    else:
+        yield f"next: outbox {'status' if checks else 'listings list'}"
 
 
 def _word(text: str) -> str | None:

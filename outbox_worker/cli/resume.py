@@ -10,11 +10,22 @@ import click
 from outbox_worker.cli.destination import destination_argument, until_words
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import wrapped
+from outbox_worker.cli.layout import moment, wrapped, zone
 from outbox_worker.cli.reply import Reply
 
 if TYPE_CHECKING:
     from outbox_worker.operations.gates import Resumed
+
+_KEPT = "the next call takes the access token that there is."
+_RESERVE = (
+    " It is kept back: it replaces no token that lacks a permission, and after a failure it waits"
+    " for 6 hours."
+)
+_LAST = (
+    " It is the last one: if it brings no token, none can be had until the oldest of the requests"
+    " is a day old."
+)
+_LAST_BUT_ONE = " If this one brings no token, the last one is kept for 6 hours."
 
 
 @click.command(
@@ -42,20 +53,20 @@ def command(invocation: Invocation, *, destination: str) -> Reply:
     return Reply(data=resumed, lines=tuple(_lines(resumed)))
 
 
-def _token(left: int, *, waited: bool) -> str:
+def _token(left: int, done: Resumed) -> str:
     from outbox_worker.pms.guesty_token import QUOTA
 
     if not left:
-        return (
-            f"All {QUOTA} requests for access tokens of these 24 hours are spent: the next one is"
-            " possible when one of them is a day old."
-        )
-    why = ", as none was to be requested for a while" if waited else ""
+        at = done.token_at
+        then = f"nothing can be sent before {moment(at)} {zone()}." if at else _KEPT
+        return f"All {QUOTA} requests for access tokens of these 24 hours are spent: {then}"
     verb = "is" if left == 1 else "are"
-    return (
-        f"The next call requests an access token{why}. {left} of the {QUOTA} requests of these 24"
-        f" hours {verb} left."
-    )
+    said = f"{left} of the {QUOTA} requests of these 24 hours {verb} left."
+    if done.token_kept:
+        return f"{_KEPT.capitalize()} {said}{_RESERVE if left == 1 else ''}"
+    why = ", as none was to be requested for a while" if done.no_token else ""
+    more = {1: _LAST, 2: _LAST_BUT_ONE}.get(left, "")
+    return f"The next call requests an access token{why}. {said}{more}"
 
 
 def _lines(done: Resumed) -> Iterator[str]:
@@ -66,8 +77,8 @@ def _lines(done: Resumed) -> Iterator[str]:
     else:
         yield f"{done.destination}: resumed."
     if done.tokens_left is not None:
-        yield from wrapped(_token(done.tokens_left, waited=done.no_token))
-    if done.circuit != "closed":
+        yield from wrapped(_token(done.tokens_left, done))
+    if done.circuit != "closed" and done.token_at is None:
         yield from wrapped(
             "The last calls all failed: one delivery is tried now, the others follow when it"
             " succeeds."

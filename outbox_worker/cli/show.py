@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import day, labelled, moment, until, wrapped, zone
+from outbox_worker.cli.layout import day, fixes, labelled, moment, until, wrapped, zone
 from outbox_worker.cli.reply import Reply
 
 if TYPE_CHECKING:
@@ -49,30 +49,20 @@ def command(invocation: Invocation, *, ref: str, payload: bool) -> Reply:
 
 
 async def _read(conn: Connection, ref: str, sync: SyncSettings, *, with_payload: bool) -> Shown:
-    from outbox_worker.bookings.store import read_for_sync
-    from outbox_worker.operations.explain import explain
-    from outbox_worker.operations.fleet import SyncMode, read_fleet
+    from outbox_worker.operations.explained import read_explained
+    from outbox_worker.operations.fleet import SyncMode
     from outbox_worker.operations.payload import payload_of
-    from outbox_worker.operations.plan import PmsView, is_as_wanted
-    from outbox_worker.operations.price import unknown_price
+    from outbox_worker.operations.plan import PmsView
     from outbox_worker.operations.refs import resolve
-    from outbox_worker.operations.timeline import read_timeline
     from outbox_worker.pms.port import PmsName
 
     target = await resolve(conn, ref)
-    fleet = await read_fleet(conn, SyncMode.of(sync))
-    timeline = await read_timeline(conn, target, fleet)
     view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
-    as_wanted, payload, price = True, None, None
-    if timeline.booking is not None:
-        found = await read_for_sync(conn, [timeline.booking.id], pms=view.pms)
-        as_wanted = is_as_wanted(found[timeline.booking.id], view)
-        price = unknown_price(found[timeline.booking.id], view, name=target.name)
-        payload = payload_of(found[timeline.booking.id], view) if with_payload else None
+    found = await read_explained(conn, target, ours=SyncMode.of(sync), view=view)
     return Shown(
-        timeline=timeline,
-        explanation=explain(timeline, fleet, as_wanted=as_wanted, price=price),
-        payload=payload,
+        timeline=found.timeline,
+        explanation=found.explanation,
+        payload=payload_of(found.known, view) if with_payload and found.known else None,
     )
 
 
@@ -116,10 +106,7 @@ def _lines(shown: Shown) -> Iterator[str]:
         yield from _payload(shown.payload)
     if said.steps:
         yield ""
-        for step in said.steps:
-            yield from wrapped(step.text, first="fix: ")
-            if step.command:
-                yield f"     {step.command}"
+        yield from fixes(said.steps)
     else:
         yield ""
         yield f"next: {said.then}"

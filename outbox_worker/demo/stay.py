@@ -12,6 +12,7 @@ from outbox_worker.demo import observation
 from outbox_worker.demo.payment import payment_succeeded
 from outbox_worker.demo.site import PROPERTIES, SampleBooking, sample_bookings
 from outbox_worker.demo.stack import SHORTENED, Stack
+from outbox_worker.pms.port import PmsName
 
 _LOOK_EVERY_SECONDS = 0.3
 
@@ -62,6 +63,8 @@ def _instructions(stack: Stack, bookings: tuple[SampleBooking, ...]) -> tuple[st
             f"metadata.booking_reference={second.reference}",
         )
     )
+    # what it was started with; make's own default is the other one
+    pms = "" if stack.pms is PmsName.GUESTLY else f" PMS={stack.pms}"
     return (
         f"{stack.postgres}, simulator, receiver and worker are up; Ctrl-C stops them all.",
         f"{len(bookings)} bookings wait for their payment, {first.reference} is the first.",
@@ -77,7 +80,7 @@ def _instructions(stack: Stack, bookings: tuple[SampleBooking, ...]) -> tuple[st
         f"""  curl -i {stack.receiver_url} -H "Stripe-Signature: t=$t,v1=$v1" -d "$body\"""",
         "",
         "With Stripe's own command, in test mode: start this with",
-        """  make run ARGS="--stripe-secret $(stripe listen --print-secret)\"""",
+        f"""  make run{pms} ARGS="--stripe-secret $(stripe listen --print-secret)\"""",
         "and then, elsewhere,",
         f"  stripe listen --forward-to {forward}",
         f"  {trigger}",

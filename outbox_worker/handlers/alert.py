@@ -138,6 +138,7 @@ class AlertHandler(Generic[Message]):
             alert_id=incident.id,
             channel=self.destination,
             told_to=incident.named_to,
+            count=incident.count,
             resolved_told=incident.resolved_at is not None,
         )
         return Result(outcome=Done(http_status=accepted.http_status), effects=(told,))

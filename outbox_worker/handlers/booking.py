@@ -210,7 +210,10 @@ class BookingHandler:
         match step:
             case decide.Nothing():
                 return Result(
-                    outcome=Done(record=AttemptOutcome.NOTHING), booking_id=job.booking.id
+                    outcome=Done(record=AttemptOutcome.NOTHING),
+                    booking_id=job.booking.id,
+                    # cancelled without a call of ours, as a person has found
+                    effects=price.after_cancel(job) if job.wanted.cancelled else (),
                 )
             case decide.LookUp():
                 return await self._look_up(job, pms)

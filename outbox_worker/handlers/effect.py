@@ -65,13 +65,14 @@ class AlertTold:
     """A channel has taken a message about an alert.
 
     Args:
-        told_to: ``named_to`` of the incident that the message was made of.
+        told_to, count: ``named_to`` and ``count`` of the incident that the message was made of.
         resolved_told: Whether it said that the incident is solved.
     """
 
     alert_id: AlertId
     channel: Destination
     told_to: int
+    count: int
     resolved_told: bool
 
 

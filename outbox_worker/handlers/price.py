@@ -1,12 +1,10 @@
 """Whether a person is told that the price of a stay in the PMS may not be what the guest has paid.
 
 Our price is on record since the create. A change may put the PMS's own in its place, which no call
-sets back: a person compares, once per change.
+sets back: a person compares, once per change, whatever else became of it.
 """
 
 from __future__ import annotations
-
-from enum import Enum, auto
 
 from outbox_worker.alerts.alert import PRICE_UNKNOWN, AlertKind, NewAlert
 from outbox_worker.bookings.booking import BookingId
@@ -17,18 +15,7 @@ from outbox_worker.pms import mapping, price
 from outbox_worker.pms.port import Held, PmsName
 
 
-class Tell(Enum):
-    """What a write makes of the alert about a booking's price.
-
-    ``OPEN``: it is to be open, and what was told stays told. ``AGAIN``: this is another change.
-    """
-
-    NOTHING = auto()
-    OPEN = auto()
-    AGAIN = auto()
-
-
-def tell(pms: PmsName, before: KnownReservation | None, held: Held, *, cancelled: str) -> Tell:
+def tells(pms: PmsName, before: KnownReservation | None, held: Held, *, cancelled: str) -> bool:
     """Whether one write of a change has to be told.
 
     Args:
@@ -39,39 +26,32 @@ def tell(pms: PmsName, before: KnownReservation | None, held: Held, *, cancelled
             again, since its cancellation has ended the alert.
     """
     revived = before is not None and before.fingerprint == cancelled
-    if price.unknown(pms, held.parts) is None or not (held.repriced or revived):
-        return Tell.NOTHING
-    # one more call of a change that has been told with an earlier one
-    going_on = (
-        before is not None
-        and before.fingerprint is None
-        and price.unknown(pms, before.parts) is not None
-    )
-    return Tell.OPEN if going_on else Tell.AGAIN
+    return price.unknown(pms, held.parts) is not None and (held.repriced or revived)
 
 
-def alert(pms: PmsName, booking_id: BookingId, *, again: bool = False) -> NewAlert:
-    """The alert about a booking's price: one incident, however often it changes."""
+def alert(pms: PmsName, booking_id: BookingId, *, version: int | None = None) -> NewAlert:
+    """The alert about a booking's price: one incident, told once per version of the booking.
+
+    Args:
+        pms: Who holds the reservation.
+        booking_id: Whose.
+        version: What was asked for when the price was set; None: to end the alert.
+    """
     return NewAlert(
         kind=AlertKind.REPORTED,
         fingerprint=f"{booking_id}:{PRICE_UNKNOWN}",
         booking_id=booking_id,
         facts={"code": PRICE_UNKNOWN, "pms": pms},
-        again=again,
+        change=None if version is None else str(version),
     )
 
 
 def after_write(job: Job, answer: Held) -> tuple[Effect, ...]:
     """Raise the alert if this write is to be told."""
-    told = tell(
-        job.pms,
-        job.view.reservation,
-        answer,
-        cancelled=mapping.cancelled_fingerprint(job.booking.reference),
-    )
-    if told is Tell.NOTHING:
+    cancelled = mapping.cancelled_fingerprint(job.booking.reference)
+    if not tells(job.pms, job.view.reservation, answer, cancelled=cancelled):
         return ()
-    raised = alert(job.pms, job.booking.id, again=told is Tell.AGAIN)
+    raised = alert(job.pms, job.booking.id, version=job.claim.version)
     return (AlertRaised(alert=raised, only_if_given_up=False, names_delivery=False),)
 
 

@@ -93,7 +93,10 @@ def refused_access(answer: Misconfigured, pms: Pms) -> OutboxError:
             f"{answer.message} ({answer.code})",
             hint=_access_hint(answer.code, pms),
         )
-    return SettingsError((f"{_settings(answer.code, pms)}: {answer.message}",))
+    return SettingsError(
+        (f"{_settings(answer.code, pms)}: {answer.message}",),
+        hint=f"{pms.name.display_name} refuses what is set. {_access_hint(answer.code, pms)}",
+    )
 
 
 def _access_hint(code: str, pms: Pms) -> str:

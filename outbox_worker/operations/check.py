@@ -13,14 +13,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from outbox_worker.alerts import store as alert_store
+from outbox_worker.alerts.alert import ALERT_CHANNELS
 from outbox_worker.bookings import store as booking_store
 from outbox_worker.bookings.booking import Booking, BookingStatus
 from outbox_worker.bookings.store import SyncView
 from outbox_worker.database import Connection
 from outbox_worker.errors import RefusedError
+from outbox_worker.handlers import price as price_alert
 from outbox_worker.handlers.decide import Doubt, Wanted
 from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
+from outbox_worker.operations.explain_step import Step
 from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.price import UnknownPrice, unknown_price
 from outbox_worker.operations.refs import Subject, Target
@@ -35,6 +39,7 @@ from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.operations.slices import ORIGIN
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, State, state_of
+from outbox_worker.pms.guesty_parts import Part
 from outbox_worker.pms.port import Mode, Parts, Pms
 from outbox_worker.sql import query
 
@@ -74,6 +79,8 @@ class Checked:
         needs_person: Whether nothing goes on without one.
         error_code: Of the last attempt; None: it had none, or there was none.
         price: That the price there is not known to be ours; None: it is, or none of ours is there.
+        fixed: Of what no call can change, what is on record otherwise than it is here.
+        steps: What to do, where the answer itself does not say it; see `explain`.
     """
 
     name: str
@@ -89,6 +96,8 @@ class Checked:
     needs_person: bool
     error_code: str | None = None
     price: UnknownPrice | None = None
+    fixed: tuple[Part, ...] = ()
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +301,9 @@ async def _end_doubt(
             deliveries=[row.id],
             reason="the PMS holds none" if held is None else f"the PMS holds {held[0]}",
         )
+        if booking.status is BookingStatus.CANCELLED and (held is None or held[1] is not None):
+            told = price_alert.alert(view.pms, booking.id)  # nobody pays for a cancelled stay
+            await alert_store.resolve(conn, told.kind, told.fingerprint, channels=ALERT_CHANNELS)
     return True
 
 

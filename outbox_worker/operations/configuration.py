@@ -10,12 +10,13 @@ from enum import StrEnum
 from outbox_worker.errors import SettingsError
 from outbox_worker.settings import SettingsReader
 from outbox_worker.settings_catalogue import GROUPS, Setting
-from outbox_worker.settings_risks import risks
+from outbox_worker.settings_risks import mail_risks, risks
 from outbox_worker.settings_source import default_of, text_of
 
 #: Needed by the receiver alone; whoever has none may still run everything else.
 _RECEIVER_ONLY = "STRIPE_WEBHOOK_SECRET is missing"
 _DATABASE_ADDRESSES = frozenset({"DATABASE_URL", "DATABASE_LISTEN_URL"})
+_MAIL_ACCESS = frozenset({"EMAIL_API_KEY", "SMTP_URL"})
 _RESERVED = "Reserved:"
 #: The one setting whose empty value means something: no server.
 _EMPTY_IS_OFF = "METRICS_ADDRESS"
@@ -79,6 +80,8 @@ def read_configuration(
         from_env_file: Names that this file gave.
     """
     all_faults = tuple(_faults(environ))
+    faults = tuple(fault for fault in all_faults if not fault.startswith(_RECEIVER_ONLY))
+    wrong = {fault.partition(" ")[0] for fault in faults}
     notes = (
         *(
             "STRIPE_WEBHOOK_SECRET is not set: webhook-receiver needs it, nothing else does"
@@ -86,9 +89,8 @@ def read_configuration(
             if fault.startswith(_RECEIVER_ONLY)
         ),
         *risks(SettingsReader(environ).sync()),
+        *(() if wrong & _MAIL_ACCESS else mail_risks(SettingsReader(environ).alerts())),
     )
-    faults = tuple(fault for fault in all_faults if not fault.startswith(_RECEIVER_ONLY))
-    wrong = {fault.partition(" ")[0] for fault in faults}
     return Configuration(
         settings=tuple(
             _effective(setting, group.title, environ, from_env_file, faulty=setting.name in wrong)

@@ -12,8 +12,17 @@ from outbox_worker.gate import circuit
 from outbox_worker.gate import store as gates
 from outbox_worker.gate.circuit import Cause
 from outbox_worker.gate.store import Gate
-from outbox_worker.operations.fleet import SyncMode, no_token, read_fleet
+from outbox_worker.gate.token_state import UNFINISHED
+from outbox_worker.operations.fleet import (
+    SyncMode,
+    next_access_at,
+    no_token,
+    outlook_of,
+    read_fleet,
+    refused,
+)
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.guesty_token import Outlook
 from outbox_worker.pms.port import PmsName
 from outbox_worker.sql import query
 
@@ -44,7 +53,10 @@ class ListedDestination:
         by, reason: Who paused it, and why.
         cause, code: Why its circuit is not closed: the kind of fault and the error code.
         no_token: What it is that no access token can be had; None: that is not why.
-        next_token_at: With ``no_token``: when the next one is requested; None: by the next call.
+        token_requested: With ``no_token``: whether one is being requested.
+        refused: What is refused of our access; None: that is not why.
+        next_token_at: With ``no_token`` or ``refused``: when the next one is requested or possible;
+            None: the next call tells.
         test_mode: Whether what it is owed is handled without being sent.
         owed: Deliveries by state that will be sent without anybody's help.
         given_up: Deliveries that failed or were rejected.
@@ -64,6 +76,8 @@ class ListedDestination:
     cause: Cause | None
     code: str | None
     no_token: str | None
+    token_requested: bool
+    refused: str | None
     next_token_at: datetime | None
     test_mode: bool
     owed: Mapping[State, int]
@@ -83,6 +97,7 @@ async def list_destinations(conn: Connection, ours: SyncMode) -> tuple[ListedDes
     """
     fleet = await read_fleet(conn, ours)
     found = {gate.destination: gate for gate in await gates.read_all(conn)}
+    ahead = await outlook_of(conn)
     cursor = await conn.execute(
         query("count_owed"), {"closed": [str(destination) for destination in fleet.closed]}
     )
@@ -99,6 +114,7 @@ async def list_destinations(conn: Connection, ours: SyncMode) -> tuple[ListedDes
     return tuple(
         _listed(
             gate,
+            ahead,
             fleet.mode,
             counts[destination],
             last.get(destination),
@@ -124,6 +140,7 @@ def openness_of(gate: Gate, *, disabled: bool) -> Openness:
 
 def _listed(
     gate: Gate,
+    ahead: Outlook,
     mode: SyncMode,
     counts: Mapping[State, int],
     last: datetime | None,
@@ -149,7 +166,9 @@ def _listed(
         cause=gate.circuit.cause,
         code=gate.circuit.code,
         no_token=no_token(gate) if gate.lacks_token else None,
-        next_token_at=gate.next_token_at,
+        token_requested=gate.lacks_token and gate.token_code == UNFINISHED,
+        refused=refused(gate) if gate.circuit.cause is Cause.MISCONFIGURED else None,
+        next_token_at=gate.next_token_at or next_access_at(gate, ahead),
         test_mode=bookings and mode.test_mode,
         owed={state: n for state, n in counts.items() if state not in _NOT_OWED and n},
         given_up=sum(n for state, n in counts.items() if state in _GIVEN_UP),

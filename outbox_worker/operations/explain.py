@@ -22,6 +22,8 @@ from outbox_worker.operations.timeline import (
     Timeline,
 )
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.guesty_parts import Part
+from outbox_worker.pms.port import Mode
 from outbox_worker.settings import NEEDED_TO_CALL
 from outbox_worker.settings_catalogue import KEPT_IN
 
@@ -59,7 +61,12 @@ class _Said:
 
 
 def explain(
-    timeline: Timeline, fleet: Fleet, *, as_wanted: bool, price: UnknownPrice | None = None
+    timeline: Timeline,
+    fleet: Fleet,
+    *,
+    as_wanted: bool,
+    price: UnknownPrice | None = None,
+    fixed: tuple[Part, ...] = (),
 ) -> Explanation:
     """Say where a subject stands and what to do about it.
 
@@ -68,6 +75,7 @@ def explain(
         fleet: Who works, and what is closed.
         as_wanted: Whether the PMS holds the booking as it is now, as far as we know.
         price: See `Explanation`.
+        fixed: Of what no call can change, what is on record otherwise than it is here.
     """
     if timeline.target.subject is not Subject.BOOKING:
         said = _other(timeline, fleet)
@@ -75,13 +83,13 @@ def explain(
             headline=said.headline, why=said.why, steps=said.steps, then=step.look(timeline, fleet)
         )
     booking = timeline.booking
-    said = _booking(timeline, fleet, as_wanted=as_wanted)
+    said = _booking(timeline, fleet, as_wanted=as_wanted, price=price, fixed=fixed)
     guest_sees = "" if booking is None else stay.guest_sees(booking)
     for alert in timeline.alerts:
         meaning = meaning_of(alert.kind, alert.code)
         if meaning is None or (price is not None and alert.code == PRICE_UNKNOWN):
             continue  # what is said of the price ends that alert
-        said = _with_alert(said, alert, meaning, timeline)
+        said = _with_alert(said, alert, meaning, timeline, fleet)
         guest_sees = meaning.guest_sees or guest_sees
         break
     return Explanation(
@@ -90,21 +98,33 @@ def explain(
         guest_sees=guest_sees,
         risk=stay.risk(timeline, fleet),
         arrival_in=None if booking is None else stay.arrival_in(booking, fleet.now),
-        steps=_with_price(said.steps, price),
+        steps=_with_price(said.steps, price, fixed),
         then=step.look(timeline, fleet),
         price=price,
     )
 
 
-def _with_price(steps: tuple[Step, ...], price: UnknownPrice | None) -> tuple[Step, ...]:
+def _with_price(
+    steps: tuple[Step, ...], price: UnknownPrice | None, fixed: tuple[Part, ...]
+) -> tuple[Step, ...]:
     """The steps, and last what to do about the price."""
     if price is None:
         return steps
-    others = (each for each in steps if each.command != price.command)
+    others = tuple(each for each in steps if each.command != price.command)
+    if len(others) < len(steps) and Part.CONTACT in fixed:
+        # one command vouches for both
+        others = (*others, step.GUEST_BY_HAND)
     return (*others, Step(text=price.act, command=price.command))
 
 
-def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
+def _booking(
+    timeline: Timeline,
+    fleet: Fleet,
+    *,
+    as_wanted: bool,
+    price: UnknownPrice | None,
+    fixed: tuple[Part, ...],
+) -> _Said:
     delivery = timeline.delivery
     if delivery is None:
         return _never_requested(timeline, fleet)
@@ -114,7 +134,7 @@ def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
         return _misconfigured(timeline, fleet, error)
     match delivery.state:
         case State.SYNCED:
-            return _synced(timeline, fleet, as_wanted=as_wanted)
+            return _synced(timeline, fleet, as_wanted=as_wanted, price=price)
         case State.SENDING:
             return _Said(headline="A worker is sending it now.", why=f"worker {delivery.owner}")
         case State.WAITING:
@@ -138,19 +158,24 @@ def _booking(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
         case State.HELD:
             return _held(timeline, fleet)
         case State.FAILED | State.REJECTED | State.DISCARDED:
-            return _given_up(timeline, delivery, fleet)
+            return _given_up(timeline, delivery, fleet, fixed)
         case _:
             assert_never(delivery.state)
 
 
-def _with_alert(said: _Said, alert: AlertFacts, meaning: Meaning, timeline: Timeline) -> _Said:
+def _with_alert(
+    said: _Said, alert: AlertFacts, meaning: Meaning, timeline: Timeline, fleet: Fleet
+) -> _Said:
     """The alert first: it is what a person is waited for."""
     found = f"{alert.message or meaning.why} (alert {alert.id}, {alert.kind})"
     close = Step(
         text="Once it is dealt with, close the alert:",
         command=f"outbox requeue {step.handle(timeline)}",
     )
-    if timeline.delivery is not None and timeline.delivery.state is State.DISCARDED:
+    held = _named_for_price(timeline, fleet) if alert.code == PRICE_UNKNOWN else None
+    if held is not None:
+        close = step.link(timeline, close.text, reservation_id=held)
+    elif timeline.delivery is not None and timeline.delivery.state is State.DISCARDED:
         # asked for again, it would be sent
         close = step.discard(timeline, close.text)
     return _Said(
@@ -158,6 +183,17 @@ def _with_alert(said: _Said, alert: AlertFacts, meaning: Meaning, timeline: Time
         why=f"{found}; {said.why}" if said.why else found,
         steps=(Step(text=meaning.act), *said.steps, close),
     )
+
+
+def _named_for_price(timeline: Timeline, fleet: Fleet) -> str | None:
+    """The reservation to name, which ends the alert about a price; None: the booking does."""
+    booking = timeline.booking
+    if booking is None or booking.status is BookingStatus.CANCELLED:
+        return None
+    live = [held for held in timeline.reservations if held.mode is Mode.LIVE]
+    here = (held for held in live if held.pms is fleet.mode.pms)
+    chosen = next(here, live[0] if live else None)
+    return None if chosen is None else chosen.reservation_id
 
 
 def _misconfigured(timeline: Timeline, fleet: Fleet, error: str) -> _Said:
@@ -185,7 +221,9 @@ def _misconfigured(timeline: Timeline, fleet: Fleet, error: str) -> _Said:
     )
 
 
-def _given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> _Said:
+def _given_up(
+    timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet, fixed: tuple[Part, ...]
+) -> _Said:
     if delivery.discarded_at is not None:
         headline = "Set aside by a person: it is not sent."
     elif delivery.due_at is not None:
@@ -195,7 +233,9 @@ def _given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> _Sai
     else:
         headline = f"{stay.not_there(timeline, fleet)} it is not tried again until a person acts."
     return _Said(
-        headline=headline, why=_error(delivery), steps=step.given_up(timeline, delivery, fleet)
+        headline=headline,
+        why=_error(delivery),
+        steps=step.given_up(timeline, delivery, fleet, fixed),
     )
 
 
@@ -229,7 +269,9 @@ def _never_requested(timeline: Timeline, fleet: Fleet) -> _Said:
             assert_never(booking.status)
 
 
-def _synced(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
+def _synced(
+    timeline: Timeline, fleet: Fleet, *, as_wanted: bool, price: UnknownPrice | None
+) -> _Said:
     live = stay.live_of(timeline, fleet)
     if live is not None and not as_wanted:
         return _Said(
@@ -239,9 +281,10 @@ def _synced(timeline: Timeline, fleet: Fleet, *, as_wanted: bool) -> _Said:
         )
     if live is not None:
         cancelled = timeline.booking and timeline.booking.status is BookingStatus.CANCELLED
+        but = "" if price is None else " but for the price, which is not known"
         return _Said(
             headline=f"{stay.in_words(live)},"
-            f" {'cancelled there as here' if cancelled else 'as it is here'}."
+            f" {'cancelled there as here' if cancelled else f'as it is here{but}'}."
         )
     if timeline.reservations:
         off = Step(text="Set GUESTLY_TEST_MODE=false and restart the worker.")

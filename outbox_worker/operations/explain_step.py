@@ -10,6 +10,7 @@ from outbox_worker.alerts.words_refused import BY_HAND, REMEDIES
 from outbox_worker.operations.fleet import Fleet
 from outbox_worker.operations.timeline import BookingFacts, DeliveryFacts, Timeline
 from outbox_worker.outbox.delivery import Destination, State
+from outbox_worker.pms.guesty_parts import Part
 from outbox_worker.pms.port import Mode, PmsName
 
 #: What mends a refusal, by error code; for others the booking itself is to be corrected.
@@ -27,6 +28,11 @@ _LINKED = {
 _UNDER_WAY = frozenset({State.WAITING, State.SENDING, State.RETRYING, State.CHECKING, State.HELD})
 _GONE = "booking_gone"
 _ELSEWHERE = "held_elsewhere"
+#: Of more than one thing that no call can change; of one, its error code says what to do.
+_ALL_FIXED = (
+    "{pms} takes neither a new price nor another guest for a reservation that it holds. Change the"
+    " price, and name, e-mail or phone there by hand, then say that both are done:"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,13 @@ class Step:
 
     text: str
     command: str = ""
+
+
+#: Where the command that follows vouches for the price, and for the guest as well.
+GUEST_BY_HAND = Step(
+    text=f"{PmsName.GUESTY.display_name} takes no other guest for a reservation that it holds."
+    " Change name, e-mail or phone there by hand."
+)
 
 
 def handle(timeline: Timeline) -> str:
@@ -85,8 +98,14 @@ def look(timeline: Timeline, fleet: Fleet) -> str:
     return "outbox status"
 
 
-def by_hand(timeline: Timeline, code: str) -> Step:
-    """Confirm what a person has seen or changed in the PMS, since no call can; of `BY_HAND`."""
+def by_hand(timeline: Timeline, code: str, fixed: tuple[Part, ...] = ()) -> Step:
+    """Confirm what a person has seen or changed in the PMS, since no call can; of `BY_HAND`.
+
+    Args:
+        timeline: The booking.
+        code: Of the refusal.
+        fixed: What is on record otherwise now, which says more than the code; see `explain`.
+    """
     held = [each for each in timeline.reservations if each.mode is Mode.LIVE]
     elsewhere = code == _ELSEWHERE
     # what no call can change is Guesty's; another PMS may be on record beside it
@@ -94,7 +113,10 @@ def by_hand(timeline: Timeline, code: str) -> Step:
     away = elsewhere and ours is not None and ours.pms is PmsName.GUESTY
     pms = (PmsName.GUESTLY if away else PmsName.GUESTY).display_name
     known = None if ours is None else ours.reservation_id
-    return link(timeline, BY_HAND[code].format(pms=pms), reservation_id=known)
+    text = BY_HAND[code]
+    if fixed and not elsewhere:
+        text = _ALL_FIXED if len(fixed) > 1 else BY_HAND[f"{fixed[0].value}_fixed"]
+    return link(timeline, text.format(pms=pms), reservation_id=known)
 
 
 def access(known: Access) -> Step:
@@ -111,14 +133,20 @@ def worker(fleet: Fleet) -> tuple[Step, ...]:
 
 def opened(timeline: Timeline, fleet: Fleet) -> tuple[Step, ...]:
     """Open what holds a booking, or send this one alone."""
-    alone = Step(text="Or send this one alone, now:", command=f"outbox sync {handle(timeline)}")
+    alone: tuple[Step, ...] = (
+        Step(text="Or send this one alone, now:", command=f"outbox sync {handle(timeline)}"),
+    )
+    if fleet.no_token:
+        alone = ()  # nor can that be sent
     if not fleet.mode.enabled or Destination.GUESTLY not in fleet.closed:
-        return (Step(text="Set GUESTLY_SYNC_ENABLED=true and restart the worker."), alone)
-    return (Step(text="Open it, if that is mended:", command="outbox resume guestly"), alone)
+        return (Step(text="Set GUESTLY_SYNC_ENABLED=true and restart the worker."), *alone)
+    return (Step(text="Open it, if that is mended:", command="outbox resume guestly"), *alone)
 
 
-def given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> tuple[Step, ...]:
-    """What to do about a booking that was given up or set aside."""
+def given_up(
+    timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet, fixed: tuple[Part, ...] = ()
+) -> tuple[Step, ...]:
+    """What to do about a booking that was given up or set aside; ``fixed``: see `by_hand`."""
     doubt = (check(timeline, fleet),) if delivery.uncertain_at is not None else ()
     if delivery.discarded_at is not None:
         return (*doubt, send(timeline, "Send it after all:"))
@@ -134,7 +162,7 @@ def given_up(timeline: Timeline, delivery: DeliveryFacts, fleet: Fleet) -> tuple
         nothing = discard(timeline, "Or, if nothing is to be sent:")
         return (*doubt, by_hand(timeline, _ELSEWHERE), nothing)
     if delivery.error_code is not None and delivery.error_code in BY_HAND:
-        return (*doubt, by_hand(timeline, delivery.error_code))
+        return (*doubt, by_hand(timeline, delivery.error_code, fixed))
     if delivery.error_code in _LINKED:
         return (
             *doubt,

@@ -8,10 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from outbox_worker.database import Connection, Row
+from outbox_worker.errors import DecodeError
 from outbox_worker.gate import store as gate_store
+from outbox_worker.gate import token as tokens
 from outbox_worker.gate.circuit import Cause, State
 from outbox_worker.gate.store import Gate
+from outbox_worker.gate.token_state import UNFINISHED
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms import guesty_token
+from outbox_worker.pms.guesty_token import Outlook
+from outbox_worker.pms.guesty_token_words import QUOTA_SPENT, REFUSED_ACCESS
 from outbox_worker.pms.port import PmsName
 from outbox_worker.settings_types import SyncSettings
 from outbox_worker.sql import query
@@ -67,6 +73,8 @@ class Fleet:
         mode: How the running workers handle bookings; with none running, as our own settings say.
         closed: Why a destination takes nothing, one sentence each; open ones are absent.
         held: Those among them that a person holds back: paused, or switched off.
+        no_token: Whether Guesty is called and no access token can be had at present: then nobody
+            sends a booking past the gate either.
         now: The database's clock, aware UTC.
     """
 
@@ -75,6 +83,7 @@ class Fleet:
     closed: Mapping[Destination, str]
     now: datetime
     held: frozenset[Destination] = frozenset()
+    no_token: bool = False
 
     @property
     def pms(self) -> str:
@@ -108,12 +117,28 @@ async def read_fleet(conn: Connection, ours: SyncMode) -> Fleet:
         else ours
     )
     gates = await gate_store.read_all(conn)
-    closed = {gate.destination: reason(gate) for gate in gates if not gate.open}
+    ahead = await outlook_of(conn)
+    closed = {gate.destination: reason(gate, ahead) for gate in gates if not gate.open}
     held = {gate.destination for gate in gates if gate.pause is not None}
     if not mode.enabled:
         closed[Destination.GUESTLY] = disabled(mode.pms)
         held.add(Destination.GUESTLY)
-    return Fleet(workers=workers, mode=mode, closed=closed, now=gates[0].now, held=frozenset(held))
+    return Fleet(
+        workers=workers,
+        mode=mode,
+        closed=closed,
+        now=gates[0].now,
+        held=frozenset(held),
+        no_token=mode.pms is PmsName.GUESTY and ahead.waits_until is not None,
+    )
+
+
+async def outlook_of(conn: Connection) -> Outlook:
+    """What the next call of Guesty meets; only reads."""
+    try:
+        return guesty_token.outlook(await tokens.read_hidden(conn, Destination.GUESTLY))
+    except DecodeError:
+        return Outlook()  # somebody has removed the row, and workers make it anew
 
 
 def _pms(workers: Sequence[Worker], ours: SyncMode) -> PmsName:
@@ -149,8 +174,13 @@ def still_testing(fleet: Fleet, ours: SyncMode) -> str | None:
     )
 
 
-def reason(gate: Gate) -> str:
-    """Why a gate that is not open takes nothing, in words that follow "it is held: "."""
+def reason(gate: Gate, ahead: Outlook) -> str:
+    """Why a gate that is not open takes nothing, in words that follow "it is held: ".
+
+    Args:
+        gate: Not open.
+        ahead: What the next call of Guesty meets.
+    """
     if gate.pause is not None:
         until = (
             "until resumed"
@@ -161,25 +191,67 @@ def reason(gate: Gate) -> str:
         return f"paused by {gate.pause.by} {until}{why}"
     circuit = gate.circuit
     if gate.lacks_token:
-        return f"{no_token(gate)}; the next one is requested {_next_token(gate)}"
+        return f"{no_token(gate)}; {next_one(gate)} {_next_token(gate)}"
     if circuit.state is not State.CLOSED:
         code = f" ({circuit.code})" if circuit.code else ""
         if circuit.cause is Cause.MISCONFIGURED:
-            return f"our key or address is refused{code}; {_next_probe(gate)}"
+            at = next_access_at(gate, ahead)
+            then = _next_probe(gate) if at is None else next_access(gate, _moment(at, gate.now))
+            return f"{refused(gate)}{code}; {then}"
         return f"its last calls all failed{code}; {_next_probe(gate)}"
     return f"it asked to be left alone until {gate.hold.until:%H:%M:%S} UTC"
 
 
 def no_token(gate: Gate) -> str:
     """With `Gate.lacks_token`: what is the matter."""
+    if gate.token_code == UNFINISHED:
+        return "an access token is being requested"
     return f"no access token can be had ({gate.token_code or gate.circuit.code})"
+
+
+def next_one(gate: Gate) -> str:
+    """With `Gate.lacks_token`: what precedes the moment of the next request."""
+    if gate.token_code == UNFINISHED:
+        return "if that brings none, the next one is requested"
+    return "the next one is requested"
+
+
+def refused(gate: Gate) -> str:
+    """What is refused by a destination that refuses our access."""
+    return REFUSED_ACCESS.get(gate.circuit.code or "", "our key or address is refused")
+
+
+def next_access_at(gate: Gate, ahead: Outlook) -> datetime | None:
+    """When access that was refused is asked for again, where probes before that ask nobody.
+
+    Args:
+        gate: Any.
+        ahead: What the next call of Guesty meets.
+
+    Returns:
+        Aware UTC; None: the next probe asks.
+    """
+    known = gate.circuit.state is not State.CLOSED and gate.circuit.code in REFUSED_ACCESS
+    return ahead.waits_until if known else None
+
+
+def next_access(gate: Gate, at: str) -> str:
+    """The sentence about the moment of `next_access_at`."""
+    if gate.circuit.code == QUOTA_SPENT:
+        return f"the next one is possible at {at}"
+    return f"tried again at {at}, or after `outbox resume {gate.destination}`"
 
 
 def _next_token(gate: Gate) -> str:
     at = gate.next_token_at
     if at is None:
         return "with the next call"
-    return f"at {at:%H:%M:%S} UTC, or after `outbox resume {gate.destination}`"
+    return f"at {_moment(at, gate.now)}, or after `outbox resume {gate.destination}`"
+
+
+def _moment(at: datetime, now: datetime) -> str:
+    """With its day where that is another one."""
+    return f"{at:%H:%M:%S} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _next_probe(gate: Gate) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from outbox_worker.database import Connection
 from outbox_worker.gate import store
@@ -14,7 +14,7 @@ from outbox_worker.operations.actions import record_action
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.pms import guesty_token
-from outbox_worker.pms.guesty_token_words import QUOTA_SPENT
+from outbox_worker.pms.guesty_token_words import REFUSED_ACCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,10 @@ class Resumed:
         waited: Whether the destination itself had asked to be left alone for a while.
         circuit: Not closed: a probe decides, which may be sent at once.
         no_token: Whether no access token was to be requested for a while.
-        tokens_left: How many may be requested within these 24 hours; None: it waited for none.
+        tokens_left: How many may be requested within these 24 hours; None: access tokens were not
+            what it wanted.
+        token_kept: With ``tokens_left``: the next call takes the token that there is.
+        token_at: With ``tokens_left``: none can be had before, aware UTC; None: at once.
     """
 
     destination: Destination
@@ -44,6 +47,8 @@ class Resumed:
     circuit: State
     no_token: bool = False
     tokens_left: int | None = None
+    token_kept: bool = False
+    token_at: datetime | None = None
 
     @property
     def changed(self) -> bool:
@@ -93,17 +98,25 @@ async def resume(conn: Connection, destination: Destination, *, actor: str) -> R
         gate = await store.lock(conn, destination)
         token = await tokens.read_hidden(conn, destination)
         no_token = token.not_before is not None and token.not_before > token.now
-        waited = no_token or gate.lacks_token or gate.circuit.code == QUOTA_SPENT
         resumed = Resumed(
             destination=destination,
             before=gate.pause,
             waited=gate.held,
             circuit=gate.circuit.state,
             no_token=no_token,
-            tokens_left=guesty_token.left(token) if waited else None,
         )
         if resumed.changed:
             await store.resume(conn, destination)
             await record_action(conn, actor=actor, action="resume", target=destination, affected=1)
+        if no_token or gate.lacks_token or gate.circuit.code in REFUSED_ACCESS:
+            # as it is now: a resume may have given a token up
+            token = await tokens.read_hidden(conn, destination)
+            ahead = guesty_token.outlook(token)
+            resumed = replace(
+                resumed,
+                tokens_left=guesty_token.left(token),
+                token_kept=ahead.kept,
+                token_at=ahead.waits_until,
+            )
     await outbox_store.notify(conn)
     return resumed

@@ -46,7 +46,8 @@ class Linked:
         others: Further reservations that the PMS shows under the booking's reference.
         uncertain: Whether an unknown write may still land: the state is written after that.
         vouched: Whether price and guest there count from now on as what the booking says.
-        confirms: Whether it was on record already, and only the price there was not known.
+        confirms: Whether it was on record already, and only the price there was not known, or told
+            of.
         version: What was asked for; the worker writes the booking's state.
     """
 
@@ -141,6 +142,7 @@ async def link(
     row = None if found is None else await outbox_store.read(conn, found)
     vouched = confirmed_parts(booking, known, view)
     unsure = bool(vouched) and unknown_price(known, view, name=target.name) is not None
+    unsure = unsure or await alert_store.is_open(conn, price.alert(view.pms, booking.id))
     confirms = _refuse(booking, row, reservation_id, previous, view, quiet=quiet, unsure=unsure)
     await _refuse_anothers(conn, booking, reservation_id, view, reference=None)
     verified = _Verified()
@@ -211,9 +213,9 @@ async def _record(conn: Connection, wish: _Wish) -> _Asked:
             deliveries=[asked.delivery_id],
             reason=request.reason,
         )
-        if wish.vouched:
-            told = price.alert(view.pms, booking.id)
-            await alert_store.resolve(conn, told.kind, told.fingerprint, channels=ALERT_CHANNELS)
+        # a person has looked at it, also where nothing is on record of a price
+        told = price.alert(view.pms, booking.id)
+        await alert_store.resolve(conn, told.kind, told.fingerprint, channels=ALERT_CHANNELS)
     return asked
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -91,8 +91,9 @@ class ListingCheck:
 
     Args:
         currency: What it is priced in; None: the PMS does not say.
-        fault: What is wrong, one sentence; None: the PMS has it and it is active.
+        fault: All that is wrong; None: the PMS has it and it is active.
         checked: False: the PMS did not say, and ``fault`` tells why.
+        mend: With a fault that a command of ours mends: that command.
     """
 
     slug: str
@@ -101,6 +102,7 @@ class ListingCheck:
     fault: str | None
     checked: bool = True
     currency: str | None = None
+    mend: str | None = None
 
 
 async def list_listings(conn: Connection, *, pms: PmsName) -> tuple[ListingRow, ...]:
@@ -217,9 +219,13 @@ async def check_listings(
         if row.listing_id is None:
             if row.active:
                 fault = "no listing is set: its bookings are refused"
-                yield ListingCheck(slug=row.slug, listing_id=None, title=None, fault=fault)
+                yield ListingCheck(
+                    slug=row.slug, listing_id=None, title=None, fault=fault, mend=_set(row)
+                )
             continue
-        listing, fault_found = await _ask(pms, row.listing_id, currency)
+        listing, faults = await _ask(pms, row.listing_id, currency)
+        checked = not any(fault.startswith(NOT_CHECKED) for fault in faults)
+        mend = _set(row) if checked and listing is None else None
         title = None if listing is None else listing.title
         if title is not None:
             await conn.execute(
@@ -232,44 +238,55 @@ async def check_listings(
                 },
             )
         others = [slug for slug in shared.get(row.listing_id, ()) if slug != row.slug]
-        if fault_found is None and not row.known:
-            fault_found = "the site has no property with this slug"
-        elif fault_found is None and others:
-            fault_found = f"{', '.join(others)} has the same listing: both would block one calendar"
+        if checked and not row.known:
+            faults = (*faults, "the site has no property with this slug")
+            mend = f"outbox listings remove {token(row.slug) or 'SLUG'}"
+        elif checked and others:
+            same = f"{', '.join(others)} has the same listing: both would block one calendar"
+            faults, mend = (*faults, same), _set(row)
         yield ListingCheck(
             slug=row.slug,
             listing_id=row.listing_id,
             title=title,
             currency=None if listing is None else listing.currency,
-            fault=fault_found,
-            checked=fault_found is None or not fault_found.startswith(NOT_CHECKED),
+            fault="; ".join(faults) or None,
+            checked=checked,
+            mend=mend,
         )
 
 
-async def _ask(pms: Pms, listing_id: str, currency: str) -> tuple[Listing | None, str | None]:
+def _set(row: ListingRow) -> str:
+    return f"outbox listings set {token(row.slug) or 'SLUG'} LISTING_ID"
+
+
+async def _ask(pms: Pms, listing_id: str, currency: str) -> tuple[Listing | None, tuple[str, ...]]:
+    """The listing, if there is one, and what is wrong with it."""
     answer = await pms.listing(listing_id)
     match answer:
-        case Listing(active=False):
-            return answer, "the PMS has it, but not as active"
-        case Listing(currency=str(other)) if other != currency:
-            return answer, (
-                f"it is priced in {other}, and BOOKING_CURRENCY is {currency}:"
-                " what a guest has paid would be taken for another amount"
-            )
         case Listing():
-            return answer, None
+            return answer, tuple(_faults(answer, currency))
         case Absent():
-            return None, "the PMS has no such listing"
+            return None, ("the PMS has no such listing",)
         case RateLimited():
-            return None, f"{NOT_CHECKED}the PMS asks us to slow down"
+            return None, (f"{NOT_CHECKED}the PMS asks us to slow down",)
         case Misconfigured():
             raise ask_pms.refused_access(answer, pms)
         case Unavailable(message=message):
-            return None, f"{NOT_CHECKED}{message}"
+            return None, (f"{NOT_CHECKED}{message}",)
         case Rejected(message=message):
-            return None, f"the PMS refused the question: {message}"
+            return None, (f"the PMS refused the question: {message}",)
         case _:
             assert_never(answer)
+
+
+def _faults(listing: Listing, currency: str) -> Iterator[str]:
+    if not listing.active:
+        yield "the PMS has it, but not as active"
+    if listing.currency not in {None, currency}:
+        yield (
+            f"it is priced in {listing.currency}, and BOOKING_CURRENCY is {currency}:"
+            " what a guest has paid would be taken for another amount"
+        )
 
 
 def _slugs_by_listing(rows: Sequence[ListingRow]) -> dict[str, list[str]]:

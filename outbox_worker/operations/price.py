@@ -62,6 +62,8 @@ def _why(reason: Unknown, pms: str) -> str:
         case Unknown.RESET:
             return f"after a change of listing, dates or guests {pms} sets its own"
         case Unknown.FOUND:
-            return "the reservation was found there, not created from here"
+            return (
+                "the reservation was found there by a look-up; what its create wrote is not known"
+            )
         case _:
             assert_never(reason)

@@ -187,6 +187,8 @@ class Guesty:
         and who the guest is cannot: where only these are left and are known to differ, nothing is
         sent, and `Unsupported` says what to do by hand. Guesty sets its own price after a change of
         listing, dates or guests (`port.Held.repriced`), so that the fare is not known any more.
+        Where a read shows that somebody else or an unknown write has done so, that is put on record
+        by itself: whatever became of another call, or if no call is left, it would not be told.
 
         A write that Guesty refuses is no failure if a read shows that it holds just that.
         """
@@ -199,11 +201,15 @@ class Guesty:
         )
         step = guesty_parts.next_step(record, target)
         lost = Part.FARE in held and Part.FARE not in record  # an unknown write may have set it
+        if lost or isinstance(step, Complete):
+            return Held(
+                reservation_id=reservation_id,
+                existed=True,
+                parts=dict(record),
+                more=not isinstance(step, Complete),
+                repriced=lost,
+            )
         match step:
-            case Complete():
-                return Held(
-                    reservation_id=reservation_id, existed=True, parts=dict(record), repriced=lost
-                )
             case Fixed(parts=fixed):
                 return guesty_parts.by_hand(fixed, reservation_id, reservation)
             case Write(part=part):
@@ -220,7 +226,7 @@ class Guesty:
         match answer:
             case Accepted():
                 parts = guesty_parts.after_write(record, part, target)
-                repriced = part in guesty_parts.REPRICING or lost
+                repriced = part in guesty_parts.REPRICING
                 return _held(answer, parts, target, existed=True, repriced=repriced)
             case _:
                 return answer

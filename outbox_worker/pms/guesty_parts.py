@@ -102,8 +102,20 @@ def next_step(held: Parts, target: Parts) -> Write | Fixed | Complete:
     for part in WRITABLE:
         if held.get(part) != target[part]:
             return Write(part=part)
-    differing = tuple(part for part in FIXED if part in held and held[part] != target[part])
+    differing = fixed_otherwise(held, target)
     return Fixed(parts=differing) if differing else Complete()
+
+
+def fixed_otherwise(held: Parts, target: Parts) -> tuple[Part, ...]:
+    """The parts that no call can change and that are on record otherwise, the fare first.
+
+    Args:
+        held: What is on record.
+        target: The parts as they should be; empty where nobody knows.
+    """
+    return tuple(
+        part for part in FIXED if part in held and part in target and held[part] != target[part]
+    )
 
 
 def by_hand(fixed: tuple[Part, ...], reservation_id: str, reservation: Reservation) -> Unsupported:

@@ -95,6 +95,19 @@ class Times:
     end: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What the next call meets.
+
+    Args:
+        kept: There is a token for it, and none is requested.
+        waits_until: None can be had before; aware UTC. None: at once.
+    """
+
+    kept: bool = False
+    waits_until: datetime | None = None
+
+
 class Refusal(StrEnum):
     """What it means that the API refused a token."""
 
@@ -154,8 +167,18 @@ def left(row: TokenRow) -> int:
     """Requests that the quota still grants to whoever has requested last."""
     if not row.requests:
         return QUOTA
-    last = Identity(client=row.requests[-1].client, credentials="")
-    return max(0, QUOTA - spent(row, last))
+    return max(0, QUOTA - spent(row, _last(row)))
+
+
+def outlook(row: TokenRow) -> Outlook:
+    """What whoever has requested last has to reckon with."""
+    last = _last(row)
+    plan = decide(row, last, share=0.0, locked=False)
+    if plan.token is not None:
+        return Outlook(kept=True)
+    if plan.request:
+        return Outlook()
+    return Outlook(waits_until=max(next_request_at(row, last), row.not_before or row.now))
 
 
 def next_request_at(row: TokenRow, ours: Identity) -> datetime:
@@ -217,6 +240,12 @@ def _last_resort(row: TokenRow, ours: Identity) -> Token | None:
 
 def _is_credentials(refusal: Unavailable | Misconfigured | None) -> bool:
     return isinstance(refusal, Misconfigured) and refusal.code == CREDENTIALS_REFUSED
+
+
+def _last(row: TokenRow) -> Identity:
+    """Whoever has requested last."""
+    client = row.requests[-1].client if row.requests else ""
+    return Identity(client=client, credentials=row.failing or "")
 
 
 def _ours(row: TokenRow, ours: Identity) -> bool:

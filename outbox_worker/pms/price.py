@@ -16,7 +16,7 @@ class Unknown(StrEnum):
     """Why our price is not known to be there.
 
     ``RESET``: it was, and a change may have put the PMS's own price in its place. ``FOUND``: the
-    reservation was found or named, not created from here, so that it never was.
+    reservation was found there by a look-up, or named by a person, so that it never was.
     """
 
     RESET = "reset"

@@ -39,7 +39,8 @@ where a.id = l.id and a.kind <> 'test' and a.resolved_at is not null
 returning a.id
 
 -- name: alert_upsert
--- xmax is 0 in a row that this statement inserted and set in one that it updated.
+-- xmax is 0 in a row that this statement inserted and set in one that it updated; a sub-select sees the row before that.
+-- Seen last by the clock, behind the lock: after the settle of a message that was made without it.
 insert into outbox.alert as a (kind, fingerprint, booking_id, facts, count)
 select n.kind, n.fingerprint, n.booking_id, n.facts::jsonb, n.count
 from unnest(%(kinds)s::text[], %(fingerprints)s::text[], %(booking_ids)s::uuid[], %(facts)s::text[], %(counts)s::bigint[])
@@ -47,10 +48,10 @@ from unnest(%(kinds)s::text[], %(fingerprints)s::text[], %(booking_ids)s::uuid[]
 order by n.kind, n.fingerprint
 on conflict (kind, fingerprint) where resolved_at is null do update set
   count        = a.count + excluded.count,
-  last_seen_at = now(),
+  last_seen_at = clock_timestamp(),
   facts        = a.facts || excluded.facts,
   booking_id   = coalesce(a.booking_id, excluded.booking_id)
-returning a.id, a.kind, a.fingerprint, a.xmax = 0 as opened
+returning a.id, a.kind, a.fingerprint, a.xmax = 0 as opened, (select o.facts ->> 'change' from outbox.alert o where o.id = a.id) as change_before
 
 -- name: alert_name_deliveries
 insert into outbox.alert_delivery (alert_id, delivery_id, failed_at)
@@ -92,11 +93,18 @@ update outbox.alert a set resolved_at = now()
 where a.kind = %(kind)s and a.fingerprint = %(fingerprint)s and a.resolved_at is null
 returning a.id
 
+-- name: alert_is_open
+select a.id
+from outbox.alert a
+where a.kind = %(kind)s::text and a.fingerprint = %(fingerprint)s::text and a.resolved_at is null
+
 -- name: alert_open_about
--- Open alerts of these kinds about these bookings.
+-- Open alerts of these kinds about these bookings; a price that is not known counts while there is a stay to be paid.
 select a.id, a.booking_id
 from outbox.alert a
 where a.resolved_at is null and a.booking_id = any (%(bookings)s::uuid[]) and a.kind = any (%(kinds)s::text[])
+  and not (coalesce(a.facts ->> 'code', '') = 'price_unknown'
+    and exists (select from public.bookings b where b.id = a.booking_id and b.status is distinct from 'cancelled'))
 order by a.id
 
 -- name: alert_begin_telling
@@ -168,10 +176,15 @@ order by a.id, not x.untold, x.id
 
 -- name: alert_mark_told
 -- A trial alert has done its work once one channel has taken it. What was named later than the message was read is above told_to.
+-- A price that was reported again since it was read is news: what was told counts as told before that.
 with trial as (
   update outbox.alert a set resolved_at = now() where a.id = %(id)s and a.kind = 'test' and a.resolved_at is null)
 insert into outbox.alert_told as t (alert_id, channel, messages, told_at, solved_told_at, told_to)
-select a.id, %(channel)s::text, 1, now(), case when %(solved_told)s::boolean then now() end, %(told_to)s::bigint
+select a.id, %(channel)s::text, 1,
+       case when a.facts ->> 'code' = 'price_unknown' and a.count > %(count)s::bigint
+            then least(now(), a.last_seen_at - interval '1 microsecond') else now() end,
+       case when %(solved_told)s::boolean then now() end,
+       %(told_to)s::bigint
 from outbox.alert a where a.id = %(id)s
 on conflict (alert_id, channel) do update set
   messages       = t.messages + 1,

@@ -22,6 +22,7 @@ from outbox_worker.gate.token_state import NO_TOKEN
 from outbox_worker.outbox.delivery import DeliveryId, Destination, WorkerId
 from outbox_worker.outbox.outcome import Abandon, AttemptOutcome, Done, Park, Retry, Wait
 from outbox_worker.outbox.store import Look
+from outbox_worker.pms.guesty_token_words import QUOTA_SPENT, REFUSED_ACCESS
 from outbox_worker.pms.port import Remaining
 from outbox_worker.telemetry import logger
 from outbox_worker.worker import alarm
@@ -333,14 +334,21 @@ def observed(finished: Finished, *, probe: bool) -> Observation:
     )
 
 
+def why_open(name: str, after: Circuit) -> str:
+    """Why nothing more is sent, for the log. No "token:" in it: what follows is masked there."""
+    if after.cause is Cause.OUTAGE:
+        what = "gives no access token" if after.code == NO_TOKEN else "does not answer"
+        return f"{name} {what}, so nothing more is sent until a probe gets through"
+    known = REFUSED_ACCESS.get(after.code or "", f"{name} refuses our key or address")
+    then = "one can be had again" if after.code == QUOTA_SPENT else "that is mended"
+    return f"{known}, so nothing more is sent until {then}"
+
+
 def _say(name: str, destination: Destination, before: Circuit, after: Circuit) -> None:
     if before.state is State.CLOSED and after.state is State.OPEN:
-        silent = "gives no access token" if after.code == NO_TOKEN else "does not answer"
         logger().error(
             Event.CIRCUIT_OPENED,
-            message=f"{name} {silent}: nothing more is sent until a probe gets through"
-            if after.cause is Cause.OUTAGE
-            else f"{name} refuses our key or address: nothing more is sent until that is mended",
+            message=why_open(name, after),
             destination=destination,
             error_code=after.code,
         )

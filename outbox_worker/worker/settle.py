@@ -225,6 +225,7 @@ async def _tell(conn: Connection, accepted: Sequence[Finished], written: _Writte
             message.alert_id,
             channel=message.channel,
             told_to=message.told_to,
+            count=message.count,
             resolved_told=message.resolved_told,
         )
     return told

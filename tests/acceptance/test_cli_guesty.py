@@ -58,10 +58,39 @@ async def test_a_listing_that_is_priced_in_another_currency_is_wrong(
     assert checked.code == again.code == 1
     assert f"OK     sea-loft {LOFT}: Sea Loft, Guesty (EUR)" in checked.out
     assert f"WRONG  old-mill {MILL}: it is priced in USD, and" in checked.out
+    assert checked.out.splitlines()[-1] == (
+        "next: outbox listings check (once it is corrected in Guesty)"
+    )
     assert {each["slug"]: each["currency"] for each in again.data()} == {
         "old-mill": "USD",
         "sea-loft": "EUR",
     }
+
+
+async def test_all_that_is_wrong_with_a_listing_is_told_at_once(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    await conn.execute(
+        "insert into properties (slug, name) values ('sea-loft', 'Sea Loft'), ('old-mill', 'Mill')"
+    )
+    with start_guesty(tmp_path, listings=None) as pms:
+        usd = {"_id": LOFT, "title": "Loft", "currency": "USD"}
+        pms.list_anew([usd | {"active": False}, {"_id": MILL, "title": "Mill", "currency": "EUR"}])
+        ours = environ(database_url, pms)
+        for slug in ("sea-loft", "old-mill"):
+            assert outbox("listings", "set", slug, LOFT, environ=ours).code == 0
+        wrong = outbox("listings", "check", environ=ours)
+        for slug, listing in (("sea-loft", LOFT), ("old-mill", MILL)):
+            assert outbox("listings", "set", slug, listing, environ=ours).code == 0
+        pms.list_anew(
+            [usd | {"currency": "EUR"}, {"_id": MILL, "title": "Mill", "currency": "EUR"}]
+        )
+        right = outbox("listings", "check", environ=ours)
+
+    for words in ("not as active", "priced in USD", "sea-loft has the same listing"):
+        assert words in " ".join(wrong.out.split())
+    assert wrong.out.splitlines()[-1] == "next: outbox listings set old-mill LISTING_ID"
+    assert (right.code, right.out.splitlines()[-1]) == (0, "next: outbox status")
 
 
 async def test_one_booking_is_sent_checked_changed_and_cancelled(

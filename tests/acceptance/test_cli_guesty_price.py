@@ -57,6 +57,7 @@ async def test_a_price_that_guesty_sets_is_told_until_a_person_has_compared_it(
         assert "with the total here (480.00 EUR), correct it there by hand" in flat(each.out)
         assert f"     {link}" in each.out.splitlines()
     assert shown.out.splitlines()[-1] == f"     {link}"
+    assert "as it is here but for the price, which is not known." in flat(shown.out)
     listed = outbox("alerts", "list", environ=ours)
     assert "reported (price_unknown)" in listed.out
     assert listed.out.splitlines()[-1] == "next: outbox show LA-1"
@@ -95,7 +96,9 @@ async def test_of_a_reservation_that_was_found_the_price_is_not_known_and_nobody
 
     shown = outbox("show", "LA-1", environ=ours)
 
-    assert f"{UNKNOWN}: the reservation was found there, not created from here." in flat(shown.out)
+    assert f"{UNKNOWN}: the reservation was found there by a look-up; what its create wrote" in (
+        flat(shown.out)
+    )
     assert UNKNOWN in flat(sent.out)
     assert "No alert is open" in outbox("alerts", "list", environ=ours).out
 

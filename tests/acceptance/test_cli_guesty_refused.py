@@ -13,11 +13,22 @@ from outbox_worker.pms.guesty_token_words import forbidden
 from outbox_worker.pms.port import Misconfigured, PmsName
 from outbox_worker.redaction import mask
 from tests.acceptance.test_cli_guesty import LOFT, environ, the_one
-from tests.support_cli import outbox
+from tests.support_cli import Ended, outbox
 from tests.support_engine import insert_booking
 from tests.support_guesty_adapter import Tokens, guesty
+from tests.support_requeue import given_up, synced
 from tests.support_scripted import answering
 from tests.support_simulator_guesty import start_guesty
+
+
+def flat(ended: Ended) -> str:
+    return " ".join(ended.out.split())
+
+
+def fixes(ended: Ended) -> str:
+    """What is to be done, from the first of it to the end."""
+    _, fix, rest = ended.out.partition("\nfix: ")
+    return fix + rest
 
 
 async def test_a_new_price_is_never_said_to_be_sent_again(
@@ -38,10 +49,76 @@ async def test_a_new_price_is_never_said_to_be_sent_again(
 
         assert f"     {link}" in shown.out.splitlines()
         assert checked.code == 5
-        assert checked.out.splitlines()[-1] == f"next: {link}"
+        assert checked.out.splitlines()[-1] == f"     {link}"
+        assert fixes(checked) == fixes(shown)
+        assert "On record it has another price in Guesty; otherwise it is as it is here" in (
+            flat(checked)
+        )
         assert "outbox requeue" not in shown.out + checked.out
         assert outbox(*link.split()[1:], environ=ours).code == 0
         assert outbox("sync", "LA-1", environ=ours).code == 0
+
+
+@pytest.mark.parametrize("also", ["total = 500", "check_out_date = check_out_date + 1"])
+async def test_of_price_and_guest_both_are_named_before_a_person_vouches_for_them(
+    conn: Connection, database_url: str, tmp_path: Path, also: str
+) -> None:
+    await insert_booking(conn, booking_reference="LA-1", total=480)
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms)
+        assert outbox("listings", "set", "sea-loft", LOFT, environ=ours).code == 0
+        assert outbox("sync", "LA-1", environ=ours).code == 0
+        link = f"     outbox link LA-1 {the_one(pms)['_id']}"
+        await conn.execute(f"update bookings set guest_last_name = 'Other', {also}")
+        assert outbox("sync", "LA-1", environ=ours).code == 1
+
+        shown = outbox("show", "LA-1", environ=ours)
+        checked = outbox("check", "LA-1", environ=ours)
+
+    assert fixes(checked) == fixes(shown)
+    assert "price" in fixes(shown)
+    assert "name, e-mail or phone there by hand" in " ".join(fixes(shown).split())
+    assert fixes(shown).count("outbox link") == 1
+    assert shown.out.splitlines()[-1] == checked.out.splitlines()[-1] == link
+    assert "another guest (name, e-mail or phone)" in flat(checked)
+
+
+@pytest.mark.parametrize("code", ["phone_invalid", "listing_is_not_available"])
+async def test_what_is_refused_again_unless_it_is_mended_is_mended_first(
+    conn: Connection, database_url: str, tmp_path: Path, code: str
+) -> None:
+    await given_up(conn, code=code, booking_reference="LA-1")
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms)
+        assert outbox("listings", "set", "sea-loft", LOFT, environ=ours).code == 0
+
+        shown = outbox("show", "LA-1", environ=ours)
+        checked = outbox("check", "LA-1", environ=ours)
+        told = outbox("check", "LA-1", "--json", environ=ours).data()["steps"]
+
+    assert checked.code == 5
+    assert fixes(shown)
+    assert fixes(checked) == fixes(shown)
+    assert [each["command"] for each in told][1] == "outbox requeue LA-1 --wait"
+    assert told[0]["command"] == ""
+
+
+@pytest.mark.parametrize("testing", [True, False])
+async def test_what_test_mode_has_handled_is_not_said_to_be_sent_while_it_is_on(
+    conn: Connection, database_url: str, tmp_path: Path, testing: bool
+) -> None:
+    await synced(conn, mode="test", booking_reference="LA-1")
+    await conn.execute("update outbox.reservation set pms = 'guesty'")
+    with start_guesty(tmp_path) as pms:
+        ours = environ(database_url, pms, GUESTLY_SYNC_ENABLED="true") | {
+            "GUESTLY_TEST_MODE": str(testing).lower()
+        }
+        shown = outbox("show", "LA-1", environ=ours)
+        checked = outbox("check", "LA-1", environ=ours)
+
+    assert checked.code == 5
+    assert fixes(checked) == fixes(shown)
+    assert ("GUESTLY_TEST_MODE=false" in fixes(checked)) is testing
 
 
 async def test_a_price_that_guesty_sets_is_in_the_log_too_where_that_is_asked_for(

@@ -70,6 +70,7 @@ def test_kept_running_it_takes_the_payment_that_it_prints_and_stops_at_ctrl_c(
             ["/bin/bash", "-c", script], capture_output=True, text=True, check=False
         )
         assert re.match(r"HTTP/1\.1 200", answer.stdout), answer
+        _lines_until(demo, lambda line: line.startswith("  make run ARGS="))
         _lines_until(demo, lambda line: "✓ Guestly sync successful for booking" in line)
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=30)
@@ -78,8 +79,8 @@ def test_kept_running_it_takes_the_payment_that_it_prints_and_stops_at_ctrl_c(
 
 
 def test_sigterm_ends_it_and_everything_that_it_started(tmp_path: Path) -> None:
-    with _demo(tmp_path, "--keep-running") as demo:
-        _lines_until(demo, lambda line: line.lstrip().startswith("curl "))
+    with _demo(tmp_path, "--pms", "guesty", "--keep-running") as demo:
+        _lines_until(demo, lambda line: line.startswith("  make run PMS=guesty ARGS="))
         demo.send_signal(signal.SIGTERM)
         demo.communicate(timeout=30)
     assert demo.returncode == 143

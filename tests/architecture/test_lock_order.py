@@ -202,6 +202,7 @@ async def test_settling_mails_locks_their_alerts_first(
                     alert_id=AlertId(int(mail.key)),
                     channel=mail.destination,
                     told_to=0,
+                    count=1,
                     resolved_told=False,
                 ),
             )

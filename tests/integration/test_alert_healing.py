@@ -136,7 +136,7 @@ async def test_a_trial_alert_is_over_once_one_channel_has_taken_it(conn: Connect
     alert = await raised(conn, alert=NewAlert(kind=AlertKind.TEST, fingerprint="t"))
     async with begun(conn):
         await store.mark_told(
-            conn, alert.id, channel=Destination.CHAT, told_to=0, resolved_told=False
+            conn, alert.id, channel=Destination.CHAT, told_to=0, count=1, resolved_told=False
         )
     (row,) = await fetch(conn, "select resolved_at from outbox.alert")
     assert row["resolved_at"] is not None
@@ -163,6 +163,7 @@ async def test_lock_takes_the_alert_of_a_mail_before_its_delivery(
             alert.id,
             channel=Destination.EMAIL,
             told_to=read.named_to,
+            count=read.count,
             resolved_told=False,
         )
     assert (await task).named == 1

@@ -286,3 +286,14 @@ async def test_reports_lock_their_alerts_by_id_whatever_their_kind(
         )
         assert len(found) == 1
     await task
+
+
+async def test_an_open_incident_is_told_once_more_for_each_change_that_it_is_raised_for(
+    conn: Connection,
+) -> None:
+    asked = []
+    for change in (None, "3", "3", None, "4"):
+        alert = NewAlert(kind=AlertKind.REPORTED, fingerprint="price", change=change)
+        opened = await raised(conn, alert=alert)
+        asked.append((await versions(conn))[str(opened.id)])
+    assert asked == [1, 2, 2, 2, 3]

@@ -115,6 +115,29 @@ def test_an_empty_address_is_off_and_an_empty_anything_else_is_unset() -> None:
     assert (pms.source, pms.value) == (Source.DEFAULT, "guestly")
 
 
+@pytest.mark.parametrize(
+    ("more", "noted"),
+    [
+        ({}, True),
+        ({"EMAIL_API_KEY": "hunter2", "EMAIL_FROM": "a@example.com"}, False),
+        ({"SMTP_URL": "smtps://mail.example.com", "EMAIL_FROM": "a@example.com"}, False),
+        ({"SMTP_URL": "hunter2"}, False),
+        ({"ADMIN_ALERT_EMAIL": ""}, False),
+    ],
+    ids=["no way", "api", "smtp", "a way that is wrong", "nobody to write to"],
+)
+def test_mail_that_nothing_can_send_is_noted(more: dict[str, str], noted: bool) -> None:
+    environ = {
+        "DATABASE_URL": DATABASE,
+        "STRIPE_WEBHOOK_SECRET": "whsec_1",
+        "ADMIN_ALERT_EMAIL": "ops@example.com",
+    }
+
+    found = read_configuration(environ | more)
+
+    assert ["no mail can be sent" in note for note in found.notes] == [True] * noted
+
+
 def test_with_guesty_the_quiet_period_that_takes_effect_is_shown_and_a_shorter_one_noted() -> None:
     environ = {"DATABASE_URL": DATABASE, "STRIPE_WEBHOOK_SECRET": "whsec_1", "PMS": "Guesty"}
 

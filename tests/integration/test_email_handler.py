@@ -94,11 +94,8 @@ async def test_an_alert_is_mailed_once_and_recorded(
 
     assert result.outcome == Done(http_status=202)
     (named,) = await fetch(conn, "select id from outbox.alert_delivery")
-    assert result.effects == (
-        AlertTold(
-            alert_id=alert.id, channel=Destination.EMAIL, told_to=named["id"], resolved_told=False
-        ),
-    )
+    told = {"channel": Destination.EMAIL, "told_to": named["id"], "count": 1}
+    assert result.effects == (AlertTold(alert_id=alert.id, resolved_told=False, **told),)
     (posted,) = api.accepted
     assert posted.message_id == f"<alert-{alert.id}.1@booking-outbox>"
     assert "LFT-7K2P" in posted.json["subject"]

@@ -205,14 +205,47 @@ async def test_what_is_on_record_is_not_written_again_unless_it_proves_nothing()
         )
         assert server.requests == []
     assert result == Held(reservation_id=RESERVATION_ID, existed=True, parts=known())
-    held, segments = known(), []
-    for number, part in enumerate(WRITABLE):
-        written_again, request = await written(held, shown={} if number == 0 else None)
+    held: Parts = {"contact": known()["contact"]}  # a doubt, and a read that hides the rest
+    segments = []
+    for part in WRITABLE:
+        written_again, request = await written(held)
         assert isinstance(written_again, Held)
         assert written_again.more is (part is not Part.NOTES)
         segments.append(request.target.rpartition("/")[2])
         held = written_again.parts
     assert segments == ["relocate", "dates", "guests", "status", "notes"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"guest_email": "zoe@example.com"}, {"notes": "A cot"}, {"check_out": date(2028, 1, 1)}],
+    ids=["nothing is left", "what no call can change", "notes", "other dates"],
+)
+@pytest.mark.parametrize("doubtful", [True, False])
+async def test_a_price_that_an_unknown_write_has_set_is_told_before_another_call_is_made(
+    changes: dict[str, Any], doubtful: bool
+) -> None:
+    shown = {part: known()[part] for part in guesty_parts.SHOWN}
+    before = known(dates="old") if doubtful else known()
+    if not doubtful:
+        shown["dates"] = "changed by somebody else"
+        before = {part: digest for part, digest in before.items() if part != "guests"}
+    async with guesty(answering(reply(400))) as (pms, server):
+        result = await pms.update(
+            RESERVATION_ID,
+            a_stay(**changes),
+            held=before,
+            shown=shown,
+            doubtful=doubtful,
+            idempotency_key="k",
+        )
+        assert server.requests == []
+    assert isinstance(result, Held)
+    assert result.repriced
+    assert "fare" not in result.parts
+    assert result.parts["contact"] == known()["contact"]
+    step = guesty_parts.next_step(result.parts, guesty_parts.wanted(a_stay(**changes)))
+    assert result.more is not isinstance(step, guesty_parts.Complete)
 
 
 async def test_what_a_read_shows_is_not_written_again_but_for_the_notes() -> None:

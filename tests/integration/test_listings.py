@@ -134,6 +134,12 @@ async def test_the_pms_is_asked_for_each_and_its_titles_are_kept(
         "sea-loft": None,
         "see-loft": "the site has no property with this slug",
     }
+    assert {each.slug: each.mend for each in checks} == {
+        "new-barn": "outbox listings set new-barn LISTING_ID",
+        "old-mill": "outbox listings set old-mill LISTING_ID",
+        "sea-loft": None,
+        "see-loft": "outbox listings remove see-loft",
+    }
     kept = {row.slug: row.title for row in await list_listings(conn, pms=GUESTLY)}
     assert kept["sea-loft"] == title
     assert kept["old-mill"] is None
@@ -152,6 +158,9 @@ async def test_two_properties_on_one_listing_are_said_and_wrong(
     assert change.shared_with == ("sea-loft",)
     with start_simulator(tmp_path) as simulator:
         checks = await check_all(conn, simulator.url, simulator.api_key or "k")
+    assert [check.mend for check in checks] == [
+        f"outbox listings set {slug} LISTING_ID" for slug in ("old-mill", "sea-loft")
+    ]
     assert [check.fault for check in checks] == [
         f"{other} has the same listing: both would block one calendar"
         for other in ("sea-loft", "old-mill")

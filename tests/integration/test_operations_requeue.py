@@ -12,7 +12,9 @@ import psycopg
 from outbox_worker.alerts import store as alerts
 from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.bookings import store as bookings
+from outbox_worker.bookings.booking import BookingId
 from outbox_worker.database import Connection, connect
+from outbox_worker.handlers import price
 from outbox_worker.operations.fleet import SyncMode
 from outbox_worker.operations.plan import (
     Failed,
@@ -128,6 +130,22 @@ async def test_naming_a_booking_closes_its_payment_alerts_although_it_is_as_want
         "select requested from outbox.delivery where destination = 'email' and key = '1'"
     )
     assert await cursor.fetchall() == [{"requested": 2}]
+
+
+async def test_a_price_to_be_compared_is_not_called_dealt_with_while_there_is_a_stay(
+    conn: Connection,
+) -> None:
+    booking = await synced(conn)
+    async with conn.transaction():
+        alert = price.alert(PmsName.GUESTY, BookingId(booking), version=1)
+        await alerts.raise_alert(conn, alert, channels=[Destination.EMAIL])
+    items = await plan(conn, named(booking), view=VIEW)
+    by_name = replace(REQUEST, closes_alerts=True)
+
+    assert (await apply(conn, items, by_name)).closed == ()
+
+    await conn.execute("update bookings set status = 'cancelled' where id = %s", [booking])
+    assert len((await apply(conn, items, by_name)).closed) == 1
 
 
 async def test_a_booking_in_flight_is_refused(conn: Connection) -> None:

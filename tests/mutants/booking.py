@@ -7,10 +7,8 @@ from tests.mutants.mutant import Mutant, at
 DECIDE_PY = "outbox_worker/handlers/decide.py"
 BOOKING_PY = "outbox_worker/handlers/booking.py"
 RESULTS_PY = "outbox_worker/handlers/results.py"
-PRICE_PY = "outbox_worker/handlers/price.py"
 RETRY_PY = "outbox_worker/outbox/retry.py"
 DECIDE = "tests/unit/test_sync_rules.py"
-PRICE = "tests/unit/test_price_told.py"
 RETRY = "tests/unit/test_retry.py"
 BOOKING = "tests/integration/test_booking_handler.py"
 EDGES = "tests/integration/test_booking_handler_edges.py"
@@ -271,10 +269,35 @@ MUTANTS = (
     ),
     Mutant(
         rule="the further calls of a change do not tell its price again",
-        file=PRICE_PY,
-        old="    return Tell.OPEN if going_on else Tell.AGAIN\n",
-        new="    return Tell.AGAIN\n",
-        seen_by=at(PRICE, "test_the_further_calls_of_a_change_do_not_tell_it_again[before0]"),
+        file="outbox_worker/alerts/store.py",
+        old="is not None and change != opened[key].change",
+        new="is not None",
+        seen_by=at(
+            "tests/conformance/test_pms_price.py",
+            "test_a_change_of_several_parts_is_told_once[guesty]",
+        ),
+    ),
+    Mutant(
+        rule="a price that a lost call has set is told before another call is made",
+        file="outbox_worker/pms/guesty.py",
+        old="        if lost or isinstance(step, Complete):\n",
+        new="        if isinstance(step, Complete):\n",
+        seen_by=at(
+            "tests/conformance/test_pms_price.py",
+            "test_a_price_that_was_set_by_a_lost_call_is_told_if_only_a_persons_part_is_left"
+            "[guesty]",
+        ),
+    ),
+    Mutant(
+        rule="a price that changes while its mail is under way gets a mail of its own",
+        file="outbox_worker/sql/alerts.sql",
+        old=" and a.count > %(count)s::bigint",
+        new=" and a.count > %(count)s::bigint + 1000",
+        seen_by=at(
+            "tests/conformance/test_pms_price.py",
+            "test_a_change_that_is_settled_while_the_mail_is_under_way_gets_a_mail_of_its_own"
+            "[guesty]",
+        ),
     ),
     Mutant(
         rule="a cancellation ends the alert about the price",

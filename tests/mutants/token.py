@@ -236,7 +236,7 @@ MUTANTS = (
     Mutant(
         rule="a person who resumes is told how many requests are left",
         file=RULES_PY,
-        old="return max(0, QUOTA - spent(row, last))",
+        old="return max(0, QUOTA - spent(row, _last(row)))",
         new="return QUOTA",
         seen_by=at(
             WITHOUT,

@@ -10,6 +10,7 @@ from outbox_worker.alerts.words_access import ACCESS
 from outbox_worker.alerts.words_refused import BY_HAND, NIGHTS_TAKEN
 from outbox_worker.operations.timeline import ReservationFacts
 from outbox_worker.outbox.delivery import State
+from outbox_worker.pms.guesty_parts import Part
 from outbox_worker.pms.port import Mode, PmsName
 from tests.support_explain import DISCARD, LINK, SEND, WORKER, a_delivery, a_fleet, commands, held
 from tests.support_explain import said as explained
@@ -28,6 +29,25 @@ def test_what_guesty_takes_no_change_of_is_confirmed_and_never_sent_again(code: 
     assert commands(found) == ["outbox link LA-1 res-9"]
     assert found.steps[0].text.startswith("Guesty takes no ")
     assert commands(explained(delivery, reservations=(held(),))) == [LINK]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "named"),
+    [
+        ((Part.FARE, Part.CONTACT), ("price", "e-mail")),
+        ((Part.CONTACT,), ("e-mail",)),
+        ((Part.FARE,), ("price",)),
+    ],
+)
+def test_what_differs_now_is_named_and_not_what_was_refused(
+    fixed: tuple[Part, ...], named: tuple[str, ...]
+) -> None:
+    delivery = a_delivery(State.REJECTED, error_code="fare_fixed")
+
+    (step,) = explained(delivery, reservations=(in_guesty(),), fixed=fixed).steps
+
+    assert [word for word in ("price", "e-mail") if word in step.text] == list(named)
+    assert step.command == "outbox link LA-1 res-9"
 
 
 def test_an_id_that_a_shell_would_not_take_is_not_offered_for_typing() -> None:

@@ -10,7 +10,7 @@ import pytest
 from outbox_worker.alerts import render, render_chat
 from outbox_worker.alerts.alert import PRICE_UNKNOWN, AlertKind, Incident
 from outbox_worker.bookings.store import KnownReservation
-from outbox_worker.handlers.price import Tell, tell
+from outbox_worker.handlers.price import tells
 from outbox_worker.operations.price import UnknownPrice
 from outbox_worker.outbox.delivery import State
 from outbox_worker.pms import guesty_parts, price
@@ -31,9 +31,9 @@ def known(parts: Parts, fingerprint: str | None = "as it was") -> KnownReservati
 
 def told(
     before: KnownReservation | None, parts: Parts, *, repriced: bool, pms: PmsName = PmsName.GUESTY
-) -> Tell:
+) -> bool:
     answer = Held(reservation_id="r", parts=parts, repriced=repriced)
-    return tell(pms, before, answer, cancelled="cancelled")
+    return tells(pms, before, answer, cancelled="cancelled")
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,8 @@ def test_the_record_says_whether_our_price_is_there_and_why_not(
 @pytest.mark.parametrize("before", [CREATED, RESET, FOUND])
 def test_a_change_that_may_set_a_price_is_told_each_time(before: Parts) -> None:
     after = {part: digest for part, digest in before.items() if part != "fare"}
-    assert told(known(before), after, repriced=True) is Tell.AGAIN
-
-
-@pytest.mark.parametrize("before", [RESET, FOUND])
-def test_the_further_calls_of_a_change_do_not_tell_it_again(before: Parts) -> None:
-    assert told(known(before, fingerprint=None), before, repriced=True) is Tell.OPEN
-
-
-def test_a_price_that_was_known_when_the_doubt_began_is_told() -> None:
-    assert told(known(CREATED, fingerprint=None), RESET, repriced=True) is Tell.AGAIN
+    assert told(known(before), after, repriced=True)
+    assert told(known(before, fingerprint=None), after, repriced=True), "and in the middle of one"
 
 
 @pytest.mark.parametrize(
@@ -76,15 +68,15 @@ def test_a_price_that_was_known_when_the_doubt_began_is_told() -> None:
 def test_what_sets_no_price_is_not_told(
     before: KnownReservation | None, after: Parts, repriced: bool
 ) -> None:
-    assert told(before, after, repriced=repriced) is Tell.NOTHING
+    assert not told(before, after, repriced=repriced)
 
 
 def test_a_stay_that_is_confirmed_again_is_told_again_if_its_price_is_not_known() -> None:
-    assert told(known(RESET, fingerprint="cancelled"), RESET, repriced=False) is Tell.AGAIN
+    assert told(known(RESET, fingerprint="cancelled"), RESET, repriced=False)
 
 
 def test_a_pms_that_is_written_as_a_whole_is_never_told_of() -> None:
-    assert told(known({}), {}, repriced=True, pms=PmsName.GUESTLY) is Tell.NOTHING
+    assert not told(known({}), {}, repriced=True, pms=PmsName.GUESTLY)
 
 
 # The words
@@ -155,9 +147,11 @@ def test_its_alert_is_ended_by_what_is_said_of_the_price() -> None:
     assert commands(explanation) == [PRICE.command]
     assert "person" not in explanation.headline
 
-    over = said(a_delivery(State.SYNCED), alerts=(alert,))
-    assert commands(over) == ["outbox requeue LA-1"]
+    over = said(a_delivery(State.SYNCED), reservations=(held(),), alerts=(alert,))
+    assert commands(over) == ["outbox link LA-1 res-1"], "a requeue does not end it"
     assert "program of the site" not in over.headline
+    gone = said(a_delivery(State.SYNCED), alerts=(alert,))
+    assert commands(gone) == ["outbox requeue LA-1"], "where there is no stay to be paid"
 
 
 def test_another_alert_is_told_beside_the_price() -> None:
