@@ -1,13 +1,12 @@
 """The inbox: one transaction per event that keeps it once, applies it and asks for what it causes.
 
+Where applying it fails nothing of that has happened, and another transaction keeps the event alone.
 Whatever a function here returns is committed. Whatever it raises is not, and then the sender has to
 come back: the event is neither lost nor half applied.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -27,7 +26,7 @@ from outbox_worker.errors import (
 )
 from outbox_worker.events import Event
 from outbox_worker.outbox.delivery import Destination, Reason
-from outbox_worker.outbox.store import notify, request, request_sync
+from outbox_worker.outbox.store import notify, request
 from outbox_worker.payments import store, stripe_event
 from outbox_worker.payments.match import match
 from outbox_worker.payments.stripe_event import Deferred, Ignored, Malformed, StripeEvent
@@ -79,6 +78,9 @@ class Receipt:
     wake: bool
 
 
+_RECEIVED_BEFORE = Receipt(outcome=None, detail="received before", booking_id=None, wake=False)
+
+
 async def receive(
     conn: Connection, event: StripeEvent, body: bytes, *, rules: InboxRules
 ) -> Receipt:
@@ -95,32 +97,25 @@ async def receive(
             holds a lock; or the connection was lost, perhaps after the commit took effect.
         DatabaseError: Postgres refused even to keep the event.
     """
-    known = at_sight(event, livemode=rules.livemode, account=rules.account)
-    async with _transaction(conn, origin="receiver"):
-        kept = await store.insert(
-            conn,
-            event,
-            body,
-            # decided below, in this same transaction, where it is not known at sight
-            outcome=EventOutcome.FAILED if known is None else known.outcome,
-            detail=None if known is None else known.detail,
-        )
-        if not kept:
-            return Receipt(outcome=None, detail="received before", booking_id=None, wake=False)
-        if known is not None:
-            await _tell(conn, known, rules)
-            return _receipt(known)
-        verdict = await _apply_or_fail(conn, event, rules)
-        if verdict.outcome in REDRIVEN:
-            await request(
-                conn,
-                destination=Destination.INBOX,
-                key=event.id,
-                reason=Reason.STRIPE,
-                reference=event.id,
-            )
-        await store.decide(conn, event.id, verdict)
-    return _receipt(verdict)
+    verdict = at_sight(event, livemode=rules.livemode, account=rules.account)
+    with translated():
+        if verdict is None:
+            try:
+                async with store.transaction(conn, origin="receiver"):
+                    if not await store.insert(conn, event, body, None):
+                        return _RECEIVED_BEFORE
+                    applied = await _apply(conn, event, rules)
+                    await _follow(conn, event.id, applied, rules, owed=True)
+                    return _receipt(applied)
+            except _NOT_NOW:
+                raise
+            except Exception as error:  # noqa: BLE001 - one event is executed here; its bug must not cost it
+                verdict = _failed(event, error)
+        async with store.transaction(conn, origin="receiver"):
+            if not await store.insert(conn, event, body, verdict):
+                return _RECEIVED_BEFORE
+            await _follow(conn, event.id, verdict, rules, owed=True)
+            return _receipt(verdict)
 
 
 async def redrive(
@@ -142,19 +137,30 @@ async def redrive(
         DatabaseUnreachableError: See `receive`.
         DatabaseError: See `receive`.
     """
-    async with _transaction(conn, origin="inbox", within=within):
-        kept = await store.lock_event(conn, event_id)
-        if kept is None:
-            raise NotFoundError(f"no event {event_id} was ever received")
-        if kept.outcome not in REDRIVEN:
-            return Receipt(
-                outcome=kept.outcome, detail="settled before", booking_id=None, wake=False
-            )
-        if kept.body is None:
-            raise NotFoundError(f"the body of event {event_id} is no longer kept")
-        verdict = await _apply_or_fail(conn, stripe_event.read(kept.body), rules)
-        await store.decide(conn, event_id, verdict)
-    return _receipt(verdict)
+    event = None
+    with translated():
+        try:
+            async with store.transaction(conn, origin="inbox", within=within):
+                body = await _lock_unsettled(conn, event_id)
+                if isinstance(body, Receipt):
+                    return body
+                event = stripe_event.read(body)
+                applied = await _apply(conn, event, rules)
+                await _follow(conn, event_id, applied, rules, owed=False)
+                return _receipt(applied)
+        except _NOT_NOW:
+            raise
+        except Exception as error:
+            if event is None:
+                raise
+            verdict = _failed(event, error)
+        async with store.transaction(conn, origin="inbox", within=within):
+            body = await _lock_unsettled(conn, event_id)
+            if isinstance(body, Receipt):
+                return body
+            await store.conclude(conn, event_id, verdict, sync=False)
+            await _follow(conn, event_id, verdict, rules, owed=False)
+            return _receipt(verdict)
 
 
 async def wake(conn: Connection) -> None:
@@ -170,56 +176,60 @@ async def wake(conn: Connection) -> None:
         await notify(conn)
 
 
-@asynccontextmanager
-async def _transaction(
-    conn: Connection, *, origin: str, within: timedelta = store.LONGEST
-) -> AsyncIterator[None]:
-    with translated():
-        try:
-            async with conn.transaction():
-                await store.begin(conn, origin=origin, within=within)
-                yield
-        except pg.ReadOnlySqlTransaction as error:
-            raise DatabaseUnreachableError(
-                "Postgres is read-only", hint="Point DATABASE_URL at the primary server."
-            ) from error
+async def _lock_unsettled(conn: Connection, event_id: str) -> bytes | Receipt:
+    """The body of an event that is still to be applied, or the receipt of one that is not."""
+    kept = await store.lock_event(conn, event_id)
+    if kept is None:
+        raise NotFoundError(f"no event {event_id} was ever received")
+    if kept.outcome not in REDRIVEN:
+        return Receipt(outcome=kept.outcome, detail="settled before", booking_id=None, wake=False)
+    if kept.body is None:
+        raise NotFoundError(f"the body of event {event_id} is no longer kept")
+    return kept.body
 
 
-async def _apply_or_fail(conn: Connection, event: StripeEvent, rules: InboxRules) -> Verdict:
-    """Apply the event; if that raises, undo what it did: the event itself is kept."""
-    try:
-        async with conn.transaction():
-            return await _apply(conn, event, rules)
-    except _NOT_NOW:
-        raise
-    except Exception as error:  # noqa: BLE001 - one event is executed here; its bug must not cost it
-        fault = _fault(error)
-        logger().error(
-            Event.EVENT_FAILED,
-            message=f"event {event.id} is kept, but it could not be applied: {fault}",
-            event_id=event.id,
-            event_type=event.type,
-            reason=fault,
-            # where Postgres refused, the statement says enough, and its message quotes values
-            exc_info=not isinstance(error, psycopg.Error),
-        )
-        return Verdict(outcome=EventOutcome.FAILED, detail=fault)
+def _failed(event: StripeEvent, error: Exception) -> Verdict:
+    """What applying it did is undone: the event itself is kept."""
+    fault = _fault(error)
+    logger().error(
+        Event.EVENT_FAILED,
+        message=f"event {event.id} is kept, but it could not be applied: {fault}",
+        event_id=event.id,
+        event_type=event.type,
+        reason=fault,
+        # where Postgres refused, the statement says enough, and its message quotes values
+        exc_info=None if isinstance(error, psycopg.Error) else error,
+    )
+    return Verdict(outcome=EventOutcome.FAILED, detail=fault)
 
 
 async def _apply(conn: Connection, event: StripeEvent, rules: InboxRules) -> Verdict:
     if isinstance(event.meaning, Deferred | Ignored | Malformed):
         raise DecodeError("only events about a payment are applied")
     verdict = await _judge(conn, event, event.meaning, rules)
-    if verdict.booking_id is not None:
-        if verdict.change is not None:
-            await store.change_booking(conn, verdict.booking_id, verdict.change)
-        if await store.is_wanted(conn, verdict.booking_id, verdict.sync):
-            await request_sync(conn, verdict.booking_id, reason=Reason.STRIPE, reference=event.id)
-            if verdict.outcome is EventOutcome.NO_CHANGE:
-                detail = f"{verdict.detail}; its sync was requested"
-                verdict = replace(verdict, outcome=EventOutcome.APPLIED, detail=detail)
-    await _tell(conn, verdict, rules)
+    booking_id = verdict.booking_id
+    sync = booking_id is not None and await store.is_wanted(conn, booking_id, verdict.sync)
+    if sync and verdict.outcome is EventOutcome.NO_CHANGE:
+        detail = f"{verdict.detail}; its sync was requested"
+        verdict = replace(verdict, outcome=EventOutcome.APPLIED, detail=detail)
+    await store.conclude(conn, event.id, verdict, sync=sync)
     return verdict
+
+
+async def _follow(
+    conn: Connection, event_id: str, verdict: Verdict, rules: InboxRules, *, owed: bool
+) -> None:
+    """Ask for what a verdict causes beside its booking; ``owed``: perhaps the event once more."""
+    if owed and verdict.outcome in REDRIVEN:
+        await request(
+            conn,
+            destination=Destination.INBOX,
+            key=event_id,
+            reason=Reason.STRIPE,
+            reference=event_id,
+        )
+    if verdict.alert is not None:
+        await raise_alert(conn, verdict.alert, channels=rules.channels)
 
 
 async def _judge(
@@ -232,11 +242,6 @@ async def _judge(
     )
     found = match(event, bookings, known_property=known_property)
     return on_payment(event, payment, found, currency=rules.currency)
-
-
-async def _tell(conn: Connection, verdict: Verdict, rules: InboxRules) -> None:
-    if verdict.alert is not None:
-        await raise_alert(conn, verdict.alert, channels=rules.channels)
 
 
 def _receipt(verdict: Verdict) -> Receipt:

@@ -1,15 +1,22 @@
-"""Inbound events and the payment columns of bookings. The caller owns the transaction."""
+"""Inbound events and the payment columns of bookings, in the one transaction of an event."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
+from psycopg import AsyncClientCursor
+from psycopg import errors as pg
+from psycopg.pq import TransactionStatus
+
 from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
 from outbox_worker.bookings.transition import Change, PayableBooking, Sync
 from outbox_worker.database import Connection, Row
-from outbox_worker.errors import DecodeError, SchemaError
+from outbox_worker.errors import DatabaseUnreachableError, DecodeError, SchemaError
 from outbox_worker.payments.stripe_event import StripeEvent
 from outbox_worker.payments.verdict import EventOutcome, Verdict
 from outbox_worker.sql import query
@@ -48,22 +55,60 @@ class OverdueEvent:
     age: timedelta
 
 
-async def begin(conn: Connection, *, origin: str, within: timedelta = LONGEST) -> None:
-    """Bound the transaction's waits and say whose it is, which silences the optional trigger.
+@asynccontextmanager
+async def transaction(
+    conn: Connection, *, origin: str, within: timedelta = LONGEST
+) -> AsyncIterator[None]:
+    """All of a block or nothing, with bounded waits; its origin silences the optional trigger.
+
+    psycopg's own context begins with a message of its own, and each one wakes two processes.
 
     Args:
-        conn: Inside the transaction.
+        conn: In autocommit mode and idle.
         origin: Our process.
         within: Time of the transaction; each of its waits is a share of it.
+
+    Raises:
+        DatabaseUnreachableError: Postgres is read-only.
+        psycopg.Error: As it came; nothing is committed, or the connection was lost over the commit.
     """
     bounds = {name: _milliseconds(within * share) for name, share in _SHARES.items()}
-    await conn.execute(query("inbox_begin"), {**bounds, "origin": origin})
+    # one message; parameters that the server binds would belong to one statement alone
+    message = ";\n".join((query("inbox_begin"), query("inbox_bounds")))
+    try:
+        await AsyncClientCursor(conn).execute(message, {**bounds, "origin": origin})
+        yield
+        if conn.info.transaction_status is not TransactionStatus.INTRANS:
+            # Postgres answers the COMMIT of a transaction that has failed by rolling it back
+            raise psycopg.InterfaceError("a statement of the transaction has failed")  # noqa: TRY301 - rolled back below
+        await conn.commit()
+    except BaseException as error:
+        try:
+            await conn.rollback()
+        except psycopg.Error:
+            await conn.close()
+        if isinstance(error, pg.ReadOnlySqlTransaction):
+            raise DatabaseUnreachableError(
+                "Postgres is read-only", hint="Point DATABASE_URL at the primary server."
+            ) from error
+        raise
 
 
 async def insert(
-    conn: Connection, event: StripeEvent, body: bytes, *, outcome: EventOutcome, detail: str | None
+    conn: Connection, event: StripeEvent, body: bytes, verdict: Verdict | None
 ) -> bool:
-    """Keep an event; False when it is kept already, after waiting for whoever is keeping it."""
+    """Keep an event.
+
+    Args:
+        conn: Inside the transaction.
+        event: As it was read.
+        body: The signed bytes.
+        verdict: What became of it; None: `conclude` says that in the same transaction.
+
+    Returns:
+        False when it is kept already, after waiting for whoever is keeping it.
+    """
+    outcome = EventOutcome.FAILED if verdict is None else verdict.outcome
     row = await _row(
         conn,
         "inbox_insert",
@@ -76,23 +121,44 @@ async def insert(
             "object_id": event.object_id,
             "payment_intent_id": event.payment_intent_id,
             "outcome": outcome,
-            "detail": detail,
+            "detail": None if verdict is None else verdict.detail,
         },
     )
     return row is not None
 
 
-async def decide(conn: Connection, event_id: str, verdict: Verdict) -> None:
-    """Write down what became of an event."""
-    await conn.execute(
-        query("inbox_decide"),
+async def conclude(conn: Connection, event_id: str, verdict: Verdict, *, sync: bool) -> None:
+    """Change the booking, ask for its sync, and write down what became of the event.
+
+    Args:
+        conn: Inside the transaction that has kept or locked the event, and locked the booking.
+        event_id: Of that event.
+        verdict: Its booking is changed where it has a change.
+        sync: Whether the PMS is to hold the booking as it is then.
+
+    Raises:
+        SchemaError: The booking is locked and yet not changed: a policy or a trigger of the site
+            swallowed the update.
+    """
+    change = verdict.change or Change()
+    row = await _one(
+        conn,
+        "inbox_conclude",
         {
             "id": event_id,
             "outcome": verdict.outcome,
             "detail": verdict.detail,
             "booking_id": verdict.booking_id,
+            "change": verdict.change is not None,
+            "status": change.status,
+            "payment_status": change.payment_status,
+            "intent_id": change.intent_id,
+            "charge_id": change.charge_id,
+            "sync": sync,
         },
     )
+    if row["changed"] != (verdict.change is not None):
+        raise SchemaError(f"booking {verdict.booking_id} cannot be changed by this role")
 
 
 async def lock_event(conn: Connection, event_id: str) -> KeptEvent | None:
@@ -140,28 +206,6 @@ async def lock_bookings(conn: Connection, event: StripeEvent) -> list[PayableBoo
 async def knows_property(conn: Connection, property_id: UUID) -> bool:
     """Whether the site has this property."""
     return bool((await _one(conn, "inbox_knows_property", {"property_id": property_id}))["known"])
-
-
-async def change_booking(conn: Connection, booking_id: UUID, change: Change) -> None:
-    """Write a change into a locked booking.
-
-    Raises:
-        SchemaError: The booking is locked and yet not changed: a policy or a trigger of the site
-            swallowed the update.
-    """
-    row = await _row(
-        conn,
-        "inbox_change_booking",
-        {
-            "booking_id": booking_id,
-            "status": change.status,
-            "payment_status": change.payment_status,
-            "intent_id": change.intent_id,
-            "charge_id": change.charge_id,
-        },
-    )
-    if row is None:
-        raise SchemaError(f"booking {booking_id} cannot be changed by this role")
 
 
 async def is_wanted(conn: Connection, booking_id: UUID, sync: Sync) -> bool:

@@ -114,6 +114,7 @@ def _wrap(owner: type, name: str, fuse: Fuse, *, before: Point, after: Point) ->
 def _wrap_commit(fuse: Fuse) -> None:
     """Pass the two points around the COMMIT of a transaction that has them."""
     original = psycopg.AsyncTransaction.__aexit__
+    plain = psycopg.AsyncConnection.commit
 
     async def leave(
         transaction: psycopg.AsyncTransaction,
@@ -132,7 +133,19 @@ def _wrap_commit(fuse: Fuse) -> None:
             raise psycopg.OperationalError("the connection was lost during COMMIT")
         return done
 
+    async def commit(conn: psycopg.AsyncConnection[Any]) -> None:
+        points = _around.get()
+        if points is None:
+            return await plain(conn)
+        fuse.reached(points[0])
+        await plain(conn)
+        if fuse.reached(points[1]):
+            await conn.close()
+            raise psycopg.OperationalError("the connection was lost during COMMIT")
+        return None
+
     setattr(psycopg.AsyncTransaction, "__aexit__", leave)  # noqa: B010 - a method, to mypy
+    setattr(psycopg.AsyncConnection, "commit", commit)  # noqa: B010 - a method, to mypy
 
 
 def _replace(

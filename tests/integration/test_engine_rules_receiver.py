@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
 
 from outbox_worker.database import Connection, connect
 from outbox_worker.outbox.store import notify
-from outbox_worker.payments import inbox, stripe_event
+from outbox_worker.payments import inbox, store, stripe_event
 from outbox_worker.payments.inbox import InboxRules
+from outbox_worker.payments.verdict import EventOutcome
 from tests.support_receiver import Receiver
 from tests.support_stripe import (
     Json,
@@ -108,3 +115,78 @@ async def test_a_payment_whose_sync_cannot_be_requested_confirms_nothing(
     assert answer.json() == {"outcome": "failed"}
     assert await booking_row(conn, booking_id) == before, "confirmed, and its sync is owed nowhere"
     assert [row["key"] for row in await deliveries(conn, "inbox")] == [body["id"]]
+
+
+async def test_a_payment_that_the_site_refuses_at_the_commit_is_kept_and_owed(
+    receiver: Receiver, conn: Connection
+) -> None:
+    body, booking_id = await payment(conn)
+    before = await booking_row(conn, booking_id)
+    await conn.execute(
+        """create function refuse() returns trigger language plpgsql as
+           $$ begin raise exception 'the ledger is closed'; end $$"""
+    )
+    await conn.execute(
+        """create constraint trigger refused after update on public.bookings
+           deferrable initially deferred for each row execute function refuse()"""
+    )
+
+    answer = await receiver.deliver(body)
+
+    assert answer.json() == {"outcome": "failed"}
+    assert await booking_row(conn, booking_id) == before
+    assert [row["key"] for row in await deliveries(conn, "inbox")] == [body["id"]]
+    await conn.execute("drop trigger refused on public.bookings")
+    again = await inbox.redrive(conn, body["id"], rules=InboxRules(currency="EUR"))
+    assert again.outcome is EventOutcome.APPLIED
+
+
+async def test_a_redrive_that_is_refused_at_the_commit_leaves_the_event_owed(
+    receiver: Receiver, conn: Connection
+) -> None:
+    body, booking_id = await payment(conn)
+    await conn.execute(
+        "alter table outbox.delivery add constraint refused check (destination <> 'guestly')"
+    )
+    await receiver.deliver(body)
+
+    receipt = await inbox.redrive(conn, body["id"], rules=InboxRules(currency="EUR"))
+
+    assert receipt.outcome is EventOutcome.FAILED
+    assert "refused" in receipt.detail
+    assert (await booking_row(conn, booking_id))["status"] == "pending"
+    owed = await deliveries(conn, "inbox")
+    assert [(row["key"], row["requested"]) for row in owed] == [(body["id"], 1)]
+
+
+async def swallow(conn: Connection) -> None:
+    """A transaction that goes on as if nothing had failed."""
+    async with store.transaction(conn, origin="test"):
+        with contextlib.suppress(psycopg.Error):
+            await conn.execute("select 1 / 0")
+
+
+async def test_a_transaction_whose_failure_somebody_swallowed_is_not_committed(
+    session: Connection,
+) -> None:
+    with pytest.raises(psycopg.InterfaceError):
+        await swallow(session)
+
+    assert session.info.transaction_status is TransactionStatus.IDLE
+
+
+async def test_a_payment_that_cannot_be_applied_is_kept_once_however_many_bring_it(
+    receiver: Receiver, conn: Connection
+) -> None:
+    body, _ = await payment(conn)
+    await conn.execute(
+        "alter table outbox.delivery add constraint refused check (destination <> 'guestly')"
+    )
+
+    async with receiver.client(connections=6) as client:
+        answers = await asyncio.gather(*(receiver.deliver_with(client, body) for _ in range(6)))
+
+    outcomes = sorted(answer.json()["outcome"] for answer in answers)
+    assert outcomes == ["duplicate"] * 5 + ["failed"]
+    owed = await deliveries(conn, "inbox")
+    assert [(row["key"], row["requested"]) for row in owed] == [(body["id"], 1)]

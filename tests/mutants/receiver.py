@@ -22,31 +22,44 @@ MUTANTS = (
     Mutant(
         rule="an event and what it changes are one transaction",
         file=INBOX_PY,
-        old="            async with conn.transaction():\n"
-        "                await store.begin(conn, origin=origin, within=within)\n"
-        "                yield\n",
-        new="            await store.begin(conn, origin=origin, within=within)\n"
-        "            yield\n",
+        old="                    applied = await _apply(conn, event, rules)\n",
+        new="                    await conn.commit()\n"
+        '                    await conn.execute("begin")\n'
+        "                    applied = await _apply(conn, event, rules)\n",
         seen_by=at(RULES, "test_an_event_that_could_not_be_applied_now_is_not_kept"),
     ),
     Mutant(
         rule="a payment is undone when its sync cannot be requested",
         file=INBOX_PY,
-        old="            await request_sync(conn, verdict.booking_id, reason=Reason.STRIPE,"
-        " reference=event.id)\n",
-        new="            import contextlib\n"
-        "            with contextlib.suppress(psycopg.Error):\n"
-        "                async with conn.transaction():\n"
-        "                    await request_sync(conn, verdict.booking_id,"
-        " reason=Reason.STRIPE, reference=event.id)\n",
+        old="    await store.conclude(conn, event.id, verdict, sync=sync)\n",
+        new="    import contextlib\n"
+        "    with contextlib.suppress(psycopg.Error):\n"
+        "        async with conn.transaction():\n"
+        "            await store.conclude(conn, event.id, verdict, sync=sync)\n"
+        "            return verdict\n"
+        "    await store.conclude(conn, event.id, verdict, sync=False)\n",
         seen_by=at(RULES, "test_a_payment_whose_sync_cannot_be_requested_confirms_nothing"),
     ),
     Mutant(
         rule="an event that fails is kept and owed to ourselves",
         file=INBOX_PY,
-        old="        if verdict.outcome in REDRIVEN:\n            await request(",
-        new="        if False:\n            await request(",
+        old="    if owed and verdict.outcome in REDRIVEN:\n",
+        new="    if False:\n",
         seen_by=at(RULES, "test_a_payment_whose_sync_cannot_be_requested_confirms_nothing"),
+    ),
+    Mutant(
+        rule="an event that cannot be applied is kept all the same",
+        file=INBOX_PY,
+        old="                verdict = _failed(event, error)\n",
+        new="                raise\n",
+        seen_by=at(RULES, "test_a_payment_that_the_site_refuses_at_the_commit_is_kept_and_owed"),
+    ),
+    Mutant(
+        rule="a transaction with a failed statement is not taken for committed",
+        file="outbox_worker/payments/store.py",
+        old="        if conn.info.transaction_status is not TransactionStatus.INTRANS:\n",
+        new="        if False:\n",
+        seen_by=at(RULES, "test_a_transaction_whose_failure_somebody_swallowed_is_not_committed"),
     ),
     Mutant(
         rule="an event is acknowledged only after its commit",
@@ -74,8 +87,9 @@ MUTANTS = (
     Mutant(
         rule="no notification is part of the transaction",
         file=INBOX_PY,
-        old="        await store.decide(conn, event.id, verdict)\n",
-        new="        await store.decide(conn, event.id, verdict)\n        await notify(conn)\n",
+        old="    await store.conclude(conn, event.id, verdict, sync=sync)\n",
+        new="    await store.conclude(conn, event.id, verdict, sync=sync)\n"
+        "    await notify(conn)\n",
         seen_by=at(RULES, "test_no_notification_is_part_of_the_transaction_of_an_event"),
     ),
 )

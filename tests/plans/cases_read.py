@@ -20,6 +20,18 @@ _EVENT: dict[str, Any] = {
     "outcome": "applied",
     "detail": None,
 }
+_CONCLUSION: dict[str, Any] = {
+    "id": "evt_7",
+    "outcome": "applied",
+    "detail": None,
+    "booking_id": booking(7),
+    "change": True,
+    "status": "confirmed",
+    "payment_status": "completed",
+    "intent_id": None,
+    "charge_id": "ch_7",
+    "sync": True,
+}
 
 
 def _meant(word: str, uuid: str | None = None) -> dict[str, Any]:
@@ -41,10 +53,12 @@ def _shown(data: Dataset) -> dict[str, list[Any]]:
 
 PAYMENTS: tuple[Case, ...] = (
     case("inbox_insert", _EVENT),
+    case("inbox_conclude", _CONCLUSION, "bookings_pkey", "inbox_event_pkey"),
     case(
-        "inbox_decide",
-        {"id": "evt_7", "outcome": "applied", "detail": None, "booking_id": None},
+        "inbox_conclude",
+        {**_CONCLUSION, "booking_id": None, "change": False, "sync": False},
         "inbox_event_pkey",
+        label="that changes nothing",
     ),
     case("inbox_lock_event", {"id": "evt_7"}, "inbox_event_pkey"),
     case(
@@ -79,7 +93,7 @@ PEOPLE: tuple[Case, ...] = (
     case("ref_exact", _meant(booking(7), booking(7)), "bookings_pkey", label="an id"),
     case("ref_exact", _meant(_NOBODY, _NOBODY), label="nothing"),
     case("subject_booking", {"booking_id": booking(7)}, "bookings_pkey"),
-    case("subject_reservations", {"booking_id": booking(7)}, "reservation_pkey"),
+    case("subject_reservations", {"booking_id": booking(7), "id": 7}, "reservation_pkey"),
     case(
         "subject_delivery",
         {"destination": "guestly", "key": booking(7), "id": None},
