@@ -62,6 +62,13 @@ MUTANTS = (
         seen_by=at(RULES, "test_a_transaction_whose_failure_somebody_swallowed_is_not_committed"),
     ),
     Mutant(
+        rule="an event that fails again is not owed once more",
+        file=INBOX_PY,
+        old="            await _follow(conn, event_id, verdict, rules, owed=False)\n",
+        new="            await _follow(conn, event_id, verdict, rules, owed=True)\n",
+        seen_by=at(RULES, "test_a_redrive_that_fails_leaves_the_event_owed_once"),
+    ),
+    Mutant(
         rule="an event is acknowledged only after its commit",
         file=APP_PY,
         old="        result = await self._record_in_time(event, body)\n",
