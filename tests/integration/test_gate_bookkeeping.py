@@ -51,7 +51,7 @@ async def test_what_ends_while_the_gate_is_written_is_told_next_time(
     answered = Finished(claim=claim, result=Result(outcome=Done()), seconds=0.1, calls=1)
     straggler = replace(
         answered,
-        claim=replace(claim, probe=False),
+        claim=claim._replace(probe=False),
         result=Result(outcome=Retry(code="timeout", message="late", outage=True)),
     )
     other = await connect(database_url, application_name="holder")
@@ -103,6 +103,7 @@ async def test_a_gate_that_somebody_locks_before_a_probe_stops_no_other_destinat
     try:
         async with other.transaction():
             await gates.lock(other, Destination.GUESTLY)
+            await other.execute("set local idle_in_transaction_session_timeout = 0")
             async with running(loop, database_url):
                 for number in range(3):
                     await owe(conn, f"mail {number}", Destination.EMAIL)
@@ -110,7 +111,7 @@ async def test_a_gate_that_somebody_locks_before_a_probe_stops_no_other_destinat
                 async def told() -> bool:
                     return await count(conn, "destination = 'email' and delivered = 1") == 3
 
-                await eventually(told, "the mails", within=5)
+                await eventually(told, "the mails")
     finally:
         await other.close()
 
@@ -147,7 +148,7 @@ async def test_look_ups_that_work_do_not_hide_that_no_write_gets_through(
             message="", http_status=200,
         )  # fmt: skip
         for outcome in (timeout, quiet):
-            about = replace(claim, id=DeliveryId(row))
+            about = claim._replace(id=DeliveryId(row))
             keeper.saw(Finished(claim=about, result=Result(outcome=outcome), seconds=0.1, calls=1))
         await keeper.tell(conn)
     assert await circuit_state(conn) == "open"
