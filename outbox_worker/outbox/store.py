@@ -200,9 +200,9 @@ async def claim(
     await cursor.execute(
         query("claim"),
         {
-            "destinations": [w.destination for w in wanted],
-            "limits": [w.limit for w in wanted],
-            "max_attempts": [w.max_attempts for w in wanted],
+            "destinations": _array(w.destination for w in wanted),
+            "limits": _array(w.limit for w in wanted),
+            "max_attempts": _array(w.max_attempts for w in wanted),
             "owner": owner,
             "lease": lease,
         },
@@ -350,7 +350,7 @@ async def find(conn: Connection, *, destination: Destination, key: str) -> Deliv
     return None if row is None else DeliveryId(row["id"])
 
 
-def _array(values: Iterable[int | AttemptOutcome | None]) -> str:
+def _array(values: Iterable[int | AttemptOutcome | Destination | None]) -> str:
     """Numbers and words as the text of an array: a list would be adapted value by value."""
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
