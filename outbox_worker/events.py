@@ -25,6 +25,7 @@ class Event(StrEnum):
     DATABASE_RESTORED = "database.restored"
     LISTEN_LOST = "listen.lost"
     LISTEN_RESTORED = "listen.restored"
+    LISTEN_UNPROVED = "listen.unproved"
     # watched from outside
     HEARTBEAT_LOST = "heartbeat.lost"
     HEARTBEAT_RESTORED = "heartbeat.restored"

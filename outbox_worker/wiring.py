@@ -178,19 +178,24 @@ def booking_handler(sync: SyncSettings, pms: Pms | None) -> BookingHandler:
     )
 
 
-def gate_rules(sync: SyncSettings, pms: Pms | None) -> dict[Destination, GateRules]:
-    """How the PMS is spared; in test mode nothing is called, so there is nothing to spare."""
-    if sync.test_mode:
-        return {}
+def rate_windows(sync: SyncSettings) -> tuple[Window, ...]:
+    """The limits of all calls to the PMS together, those of persons' commands among them."""
     limits = (
         (sync.rate_per_second, timedelta(seconds=1)),
         (sync.rate_per_minute, timedelta(minutes=1)),
         (sync.rate_per_hour, timedelta(hours=1)),
     )
+    return tuple(Window(limit=limit, length=length) for limit, length in limits if limit)
+
+
+def gate_rules(sync: SyncSettings, pms: Pms | None) -> dict[Destination, GateRules]:
+    """How the PMS is spared; in test mode nothing is called, so there is nothing to spare."""
+    if sync.test_mode:
+        return {}
     return {
         Destination.GUESTLY: GateRules(
             circuit_failures=sync.circuit_failures,
-            windows=tuple(Window(limit=limit, length=length) for limit, length in limits if limit),
+            windows=rate_windows(sync),
             # without an adapter, nothing is claimed that could call anybody
             calls_per_claim=1 if pms is None else pms.most_calls,
             quiet=sync.quiet,
@@ -314,7 +319,8 @@ async def _announce(config: WorkerConfig, worker_id: WorkerId) -> None:
     elif config.sync.test_mode:
         logger().warning(
             Event.SYNC_TESTING,
-            message="TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to the PMS",
+            message="TEST MODE (GUESTLY_TEST_MODE=true): nothing is sent to"
+            f" {PmsName(config.sync.pms).display_name}",
         )
     else:
         for risk in risks(config.sync):

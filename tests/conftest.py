@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ _EXEMPT = "no LISTEN through the pooler: "
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a shell's background job ignores it, and so would every process that a test sends it to
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line(
         "markers",
         "needs_listen(reason): it is about LISTEN itself; left out where no notification arrives",

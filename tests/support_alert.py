@@ -177,6 +177,7 @@ def make_message(number: int = 1, **fields: Any) -> AlertMessage:
         "html": "<p>Booking LFT-7K2P: Zürich</p>",
         "message_id": f"<alert-7.{number}@booking-outbox>",
         "references": (),
+        "written_at": NOW,
     }
     return AlertMessage(**{**values, **fields})
 
@@ -253,7 +254,8 @@ async def waiting_for_lock(conn: Connection, application_name: str) -> None:
             found = await fetch(
                 conn,
                 """select 1 from pg_stat_activity
-                   where application_name = %s and wait_event_type = 'Lock'""",
+                   where application_name = %s and wait_event_type = 'Lock'
+                     and datname = current_database()""",
                 application_name,
             )
             if found:

@@ -130,19 +130,28 @@ class Terminal:
 
 
 @contextmanager
-def terminal(arguments: Sequence[str], *, environ: Mapping[str, str]) -> Iterator[Terminal]:
-    """Run a command on a terminal for the length of a block."""
+def terminal(
+    arguments: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    out: str | None = None,
+    width: int = WIDTH,
+) -> Iterator[Terminal]:
+    """Run a command on a terminal for the length of a block; ``out``: a file for its answer."""
     master, slave = pty.openpty()
-    termios.tcsetwinsize(slave, (24, WIDTH))
+    termios.tcsetwinsize(slave, (24, width))
+    stdout = slave if out is None else os.open(out, os.O_WRONLY)
     process = subprocess.Popen(
         [sys.executable, "-c", _BECOME, *PROGRAM, *arguments],
         env=dict(environ),
         stdin=slave,
-        stdout=slave,
+        stdout=stdout,
         stderr=slave,
         start_new_session=True,
     )
     os.close(slave)
+    if stdout != slave:
+        os.close(stdout)
     screen = Terminal(process, master)
     try:
         yield screen

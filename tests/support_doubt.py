@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from outbox_worker.database import Connection
+from outbox_worker.operations.ask_pms import PmsReader
 from outbox_worker.operations.check import Checked, check
 from outbox_worker.operations.link import Linked, link
 from outbox_worker.operations.plan import PmsView
@@ -14,7 +15,6 @@ from outbox_worker.operations.refs import Subject, Target
 from outbox_worker.operations.slices import Request
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import DeliveryId, Destination
-from outbox_worker.pms.guestly import Guestly
 from outbox_worker.pms.port import PmsName
 from tests.support_engine import booking_row
 from tests.support_simulator import LISTING, Json, Simulator, create
@@ -64,14 +64,14 @@ async def in_guestly(conn: Connection, pms: Simulator, booking: UUID, **changes:
 
 
 async def asked(
-    conn: Connection, adapter: Guestly, booking: UUID, *, quiet: timedelta = QUIET
+    conn: Connection, adapter: PmsReader, booking: UUID, *, quiet: timedelta = QUIET
 ) -> Checked:
     return await check(conn, target(booking), pms=adapter, view=VIEW, quiet=quiet, actor="anna")
 
 
 async def linked(
     conn: Connection,
-    adapter: Guestly | None,
+    adapter: PmsReader | None,
     booking: UUID,
     reservation_id: str,
     *,

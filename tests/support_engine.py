@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -147,13 +148,20 @@ async def end_lease(conn: Connection, delivery_id: DeliveryId) -> None:
 
 
 async def eventually(
-    check: Callable[[], Awaitable[bool]], what: str, *, within: float = 10.0
+    check: Callable[[], Awaitable[bool]], what: str, *, within: float | None = None
 ) -> None:
-    """Wait until ``check`` answers True; fail with ``what`` when it does not in time."""
+    """Wait until ``check`` answers True; fail with ``what`` when it does not in time.
+
+    Args:
+        check: Asked again and again.
+        what: Of the failure's text.
+        within: Seconds; None: far more than anything here takes, or what the run's tests are told.
+    """
     loop = asyncio.get_running_loop()
-    ends = loop.time() + within
+    patience = float(os.environ.get("OUTBOX_TEST_PATIENCE", "20")) if within is None else within
+    ends = loop.time() + patience
     while not await check():
-        assert loop.time() < ends, f"{what} did not happen within {within} s"
+        assert loop.time() < ends, f"{what} did not happen within {patience:g} s"
         await asyncio.sleep(0.02)
 
 
@@ -198,3 +206,8 @@ async def booking_row(conn: Connection, booking_id: UUID) -> dict[str, Any]:
     row = await cursor.fetchone()
     assert row is not None
     return row
+
+
+async def is_synced(conn: Connection, booking_id: UUID) -> bool:
+    """Whether the site shows it as held by the PMS."""
+    return bool((await booking_row(conn, booking_id))["guestly_sync_status"] == "synced")

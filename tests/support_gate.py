@@ -21,7 +21,7 @@ from outbox_worker.worker.gatekeeper import Gatekeeper, GateRules
 from outbox_worker.worker.loop import Loop
 from outbox_worker.worker.report import Reporter
 from outbox_worker.worker.wakeup import Wakeup
-from tests.support_engine import POLICY, Scripted, owe
+from tests.support_engine import POLICY, Scripted, eventually, owe
 
 LEASE = timedelta(seconds=30)
 
@@ -169,6 +169,18 @@ async def open_circuit(conn: Connection, *, cause: str = "outage", rest: str = "
 
 async def allow_probe(conn: Connection) -> None:
     await conn.execute("update outbox.destination set circuit_until = now() where circuit = 'open'")
+
+
+async def probed(conn: Connection, opens: int) -> dict[str, Any]:
+    """The gate when it has opened so many times in a row, and nobody is at work behind it."""
+
+    async def over() -> bool:
+        seen = await gate(conn)
+        at_work = await count(conn, "owner is not null")
+        return (seen["circuit"], seen["circuit_opens"], at_work) == ("open", opens, 0)
+
+    await eventually(over, f"opened {opens} times")
+    return await gate(conn)
 
 
 async def count(conn: Connection, where: str) -> int:

@@ -12,10 +12,13 @@ from datetime import datetime
 from enum import IntEnum
 from itertools import groupby, pairwise
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from outbox_worker.alerts import store as alerts
+from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.database import Connection, Row
 from outbox_worker.outbox.delivery import Destination
 
@@ -106,6 +109,16 @@ class Recording(psycopg.AsyncConnection[Row]):
     def faults(self) -> list[str]:
         """Locks that came too late, and statements that lock many rows of several kinds."""
         return [fault for locks in self.transactions.values() for fault in out_of_order(locks)]
+
+
+async def tell_of_second_payments(conn: Connection, bookings: Sequence[UUID]) -> None:
+    """An open alert about each of these bookings, with its mail."""
+    async with conn.transaction():
+        for booking in bookings:
+            alert = NewAlert(
+                kind=AlertKind.PAID_TWICE, fingerprint=str(booking), booking_id=booking
+            )
+            await alerts.raise_alert(conn, alert, channels=[Destination.EMAIL])
 
 
 async def _rows(cursor: psycopg.AsyncCursor[Row], name: str) -> set[RowKey]:

@@ -22,14 +22,14 @@ class Notifications:
         self.address = address
         self._channel = channel
 
-    async def next(self, *, within: float = 10.0) -> dict[str, str]:
+    async def next(self, *, within: float = 20.0) -> dict[str, str]:
         """The next datagram, whether it is there already or comes in time."""
         self._channel.settimeout(0)
         async with asyncio.timeout(within):
             data = await asyncio.get_running_loop().sock_recv(self._channel, 65536)
         return _fields(data)
 
-    async def first(self, name: str, containing: str = "", *, within: float = 10.0) -> str:
+    async def first(self, name: str, containing: str = "", *, within: float = 20.0) -> str:
         """The next value of one field with a text in it."""
         async with asyncio.timeout(within):
             while True:

@@ -292,7 +292,8 @@ def _settings(database_url: str, simulator: Simulator, **settings: str) -> dict[
         database_url,
         simulator,
         **{
-            "PMS_TIMEOUT_SECONDS": "1",
+            "PMS_TIMEOUT_SECONDS": "5",
+            "WORKER_LEASE_SECONDS": "20",
             "PMS_QUIET_SECONDS": str(QUIET_S),
             "PMS_RATE_PER_SECOND": "0",
             "PMS_RATE_PER_MINUTE": "0",

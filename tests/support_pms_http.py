@@ -9,7 +9,7 @@ from datetime import timedelta
 from outbox_worker.pms.http import PmsHttp
 
 PATIENT = timedelta(seconds=20)
-SHORT = timedelta(seconds=0.4)
+SHORT = timedelta(seconds=1)
 
 
 @contextlib.asynccontextmanager
@@ -18,6 +18,7 @@ async def client(
 ) -> AsyncIterator[PmsHttp]:
     http = PmsHttp(
         base_url=url,
+        name="Guestly",
         headers={"Authorization": "Bearer key"},
         timeout=within,
         connections=connections,

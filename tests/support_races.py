@@ -49,9 +49,9 @@ async def waits(watcher: Connection, work: Coroutine[Any, Any, T]) -> asyncio.Ta
     return task
 
 
-async def owed_booking(conn: Connection) -> tuple[UUID, DeliveryId]:
-    """A confirmed booking and its delivery, due now."""
-    booking = await insert_booking(conn)
+async def owed_booking(conn: Connection, **values: Any) -> tuple[UUID, DeliveryId]:
+    """A confirmed booking and its delivery, due now; ``values`` override its columns."""
+    booking = await insert_booking(conn, **values)
     await store.request_sync(conn, booking, reason=Reason.STRIPE)
     delivery = await store.find(conn, destination=Destination.GUESTLY, key=str(booking))
     assert delivery is not None

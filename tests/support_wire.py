@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -18,7 +19,7 @@ class Wire:
 
     def __init__(self, database_url: str) -> None:
         self._parts = urlsplit(database_url)
-        self._port = 0
+        self._place: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -32,7 +33,16 @@ class Wire:
         login = self._parts.netloc.rpartition("@")[0]
         return urlunsplit(self._parts._replace(netloc=f"{login}@127.0.0.1:{self._port}"))
 
+    @property
+    def _port(self) -> int:
+        assert self._place is not None
+        return int(self._place.getsockname()[1])
+
     async def __aenter__(self) -> Self:
+        # bound and never listening: nobody else gets the port while the line is cut
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._place.bind(("127.0.0.1", 0))
         await self.mend()
         return self
 
@@ -43,14 +53,14 @@ class Wire:
         trace: TracebackType | None,
     ) -> None:
         await self.cut()
+        if self._place is not None:
+            self._place.close()
 
     async def cut(self) -> None:
         """Refuse connections and break those there are, as a server that stops does."""
         for flowing in (*self._stranded, self._flowing):
             flowing.set()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self.refuse_new()
         for writer in list(self._writers):
             writer.transport.abort()
         if self._tasks:
@@ -60,8 +70,15 @@ class Wire:
         """Take connections again, at the same address."""
         self._flowing.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._begin, "127.0.0.1", self._port)
-            self._port = self._server.sockets[0].getsockname()[1]
+            self._server = await asyncio.start_server(
+                self._begin, "127.0.0.1", self._port, reuse_port=True
+            )
+
+    def refuse_new(self) -> None:
+        """Take no more connections; those there are go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def freeze(self) -> None:
         """Let nothing through any more, and say nothing: a network that is gone."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from outbox_worker.database import Connection
 from tests.pooler.route import listen_setting
 from tests.support_engine import eventually
 from tests.support_simulator import API_KEY, Simulator
@@ -43,6 +44,13 @@ def environment(database_url: str, pms: Simulator | None, **overrides: str) -> d
     }
 
 
+#: A fault for `worker`: it looks all the time whether LISTEN delivers.
+PROBES_OFTEN = """
+from datetime import timedelta
+from outbox_worker.worker import wakeup
+
+wakeup.PROBE_EVERY, wakeup.PROBE_WITHIN = timedelta(seconds=0.2), timedelta(seconds=3)
+"""
 _MAIN = "from outbox_worker.cli import main; main()"
 
 
@@ -116,6 +124,16 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
         self._file.close()
+
+
+async def at_work(conn: Connection, count: int) -> None:
+    """Wait until so many workers have said that they live."""
+
+    async def all_of_them() -> bool:
+        cursor = await conn.execute("select count(*) as n from outbox.worker")
+        return bool((await cursor.fetchone() or {})["n"] == count)
+
+    await eventually(all_of_them, f"{count} workers", within=PATIENCE_S)
 
 
 @contextlib.contextmanager

@@ -64,6 +64,8 @@ class NewAlert:
             cleaned and cut when they are stored.
         change: What it is raised for, such as a version. An incident that is open already is told
             once more for each; None: it is not.
+        joins: Kind and fingerprint of other incidents that it belongs to: if one of them is open,
+            and its own is not, it is reported there instead.
     """
 
     kind: AlertKind
@@ -71,6 +73,7 @@ class NewAlert:
     booking_id: UUID | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     change: str | None = None
+    joins: tuple[tuple[AlertKind, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

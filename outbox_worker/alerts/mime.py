@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -17,22 +16,19 @@ SENDER_NAME = "Booking outbox"
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=200)
 
 
-def mail(
-    message: AlertMessage, *, sender: str, recipients: Sequence[str], sent_at: datetime
-) -> EmailMessage:
+def mail(message: AlertMessage, *, sender: str, recipients: Sequence[str]) -> EmailMessage:
     """Plain text first, HTML beside it.
 
     Args:
         message: What to tell.
         sender: Bare address.
         recipients: Bare addresses; all of them see each other.
-        sent_at: For the Date header; aware.
     """
     made = EmailMessage(policy=_POLICY)
     made["From"] = Address(SENDER_NAME, addr_spec=sender)
     made["To"] = [Address(addr_spec=recipient) for recipient in recipients]
     made["Subject"] = message.subject
-    made["Date"] = sent_at
+    made["Date"] = message.written_at
     for name, value in message.headers.items():
         made[name] = value
     made.set_content(message.text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from outbox_worker.alerts.alert import AlertId
@@ -23,6 +23,8 @@ class AlertMessage:
         message_id: With its angle brackets. The same mail always has the same one, so that a
             mailbox can drop a repetition.
         references: Message-IDs of the mails that it follows, oldest first.
+        written_at: By the database's clock, as a machine whose own clock is wrong would send it to
+            the wrong end of a mailbox; aware UTC.
     """
 
     alert_id: AlertId
@@ -31,6 +33,7 @@ class AlertMessage:
     html: str
     message_id: str
     references: tuple[str, ...]
+    written_at: datetime
 
     @property
     def headers(self) -> dict[str, str]:

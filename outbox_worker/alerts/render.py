@@ -80,6 +80,7 @@ def message(incident: Incident, *, currency: str, pms: PmsName) -> AlertMessage:
         html=_environment().get_template("alert.html").render(view),
         message_id=_message_id(incident),
         references=(f"<alert-{incident.id}.1@booking-outbox>",) if incident.messages else (),
+        written_at=incident.now,
     )
 
 

@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum, auto
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -117,12 +117,7 @@ class SmtpChannel:
         Raises:
             AlertChannelError: Not reached, not safe, refused, or no answer in time.
         """
-        made = mime.mail(
-            message,
-            sender=self._sender,
-            recipients=self._recipients,
-            sent_at=datetime.now(UTC),
-        )
+        made = mime.mail(message, sender=self._sender, recipients=self._recipients)
         seconds = self._timeout.total_seconds()
         session = _Session(self._server, self._context, seconds)
         try:

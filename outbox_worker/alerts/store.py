@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeAlias
 from uuid import UUID
@@ -71,7 +71,7 @@ async def lock(
     Returns:
         The alerts that are locked and open.
     """
-    incidents = sorted({_incident(alert) for alert in alerts})
+    incidents = sorted({_incident(each) for alert in alerts for each in (alert, *_others(alert))})
     cursor = await conn.execute(
         query("alert_lock"),
         {
@@ -116,10 +116,11 @@ async def raise_alerts(
     """
     if not reports:
         return ()
+    await lock(conn, alerts=[report.alert for report in reports])
+    reports = [await _joined(conn, report) for report in reports]
     incidents: dict[_Incident, list[Raise]] = {}
     for report in reports:
         incidents.setdefault(_incident(report.alert), []).append(report)
-    await lock(conn, alerts=[report.alert for report in reports])
     opened = await _upsert(conn, incidents)
     named = await _name(
         conn,
@@ -159,9 +160,22 @@ async def heal(
     cursor = await conn.execute(
         query("alert_heal_deliveries"), {"deliveries": wanted, "ids": sorted(held)}
     )
-    touched = {row["alert_id"] for row in await cursor.fetchall()}
+    touched = {AlertId(row["alert_id"]) for row in await cursor.fetchall()}
     # a statement of its own: only after the lock does it see what others have named meanwhile
-    cursor = await conn.execute(query("alert_resolve_healed"), {"ids": sorted(touched)})
+    return await resolve_healed(conn, touched, channels=channels)
+
+
+async def resolve_healed(
+    conn: Connection, ids: Iterable[AlertId], *, channels: Sequence[Destination]
+) -> tuple[AlertId, ...]:
+    """Resolve those of these alerts that name nothing, or nothing that is not healed.
+
+    Args:
+        conn: Inside the caller's transaction, which has locked them with `lock`.
+        ids: In any order.
+        channels: Asked to tell that an alert is solved.
+    """
+    cursor = await conn.execute(query("alert_resolve_healed"), {"ids": sorted(set(ids))})
     return await _tell_resolved(conn, await cursor.fetchall(), channels)
 
 
@@ -192,6 +206,15 @@ async def open_about(
         query("alert_open_about"), {"bookings": list(bookings), "kinds": [str(k) for k in kinds]}
     )
     return {AlertId(row["id"]): row["booking_id"] for row in await cursor.fetchall()}
+
+
+async def open_of_gate(conn: Connection, destination: Destination) -> tuple[AlertId, ...]:
+    """The open alerts that nothing gets through to a destination, whatever the cause.
+
+    Locks nothing. Without the one that it asked to be left alone for long.
+    """
+    cursor = await conn.execute(query("alert_open_of_gate"), {"destination": destination})
+    return tuple(AlertId(row["id"]) for row in await cursor.fetchall())
 
 
 async def is_open(conn: Connection, alert: NewAlert) -> bool:
@@ -251,6 +274,24 @@ async def mark_told(
     row = await cursor.fetchone()
     if row is not None and row["unnamed"]:
         await _request(conn, [alert_id], [channel])
+
+
+def _others(alert: NewAlert) -> tuple[NewAlert, ...]:
+    """The same as a report of the incidents that it belongs to."""
+    return tuple(
+        replace(alert, kind=kind, fingerprint=fingerprint) for kind, fingerprint in alert.joins
+    )
+
+
+async def _joined(conn: Connection, report: Raise) -> Raise:
+    """The report as one of the incident that it goes into: the first of them that is open."""
+    others = _others(report.alert)
+    if not others or await is_open(conn, report.alert):
+        return report
+    for other in others:
+        if await is_open(conn, other):
+            return replace(report, alert=other)
+    return report
 
 
 async def _upsert(

@@ -140,13 +140,14 @@ def _solved_refusal(incident: Incident, pms: str) -> str:
 
 def _solved_sync(incident: Incident, pms: str) -> str:
     one = incident.named[0] if incident.total == 1 and incident.named else None
-    name = phrasing.booking(one.stay) if one else f"{incident.total} bookings"
-    verb = "is" if one else "are"
+    name = phrasing.booking(one.stay) if one else shown.counted(incident.total, "booking")
+    single = incident.total == 1
+    verb = "is" if single else "are"
     states = {delivery.state for delivery in incident.named}
     if states == {State.DISCARDED}:
-        return f"{name} {'was' if one else 'were'} discarded by a person"
+        return f"{name} {'was' if single else 'were'} discarded by a person"
     if states != {State.SYNCED}:
-        return f"{name} {'needs' if one else 'need'} you no longer"
+        return f"{name} {'needs' if single else 'need'} you no longer"
     statuses = {delivery.stay.status for delivery in incident.named if delivery.stay is not None}
     if statuses == {"cancelled"}:
         return f"{name} {verb} cancelled in {pms} too"

@@ -50,8 +50,9 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             then="The next one is requested by itself after 1 minute, then after 10 and 60. The"
             " last of five a day is kept for 6 hours.",
             step=Step(
-                text="See whether Guesty reports an outage. Once it works again, there is no need"
-                " to wait:",
+                text="See whether Guesty reports an outage, and whether another program uses the"
+                " same client id: it spends the same five. Once it works again, there is no need to"
+                " wait:",
                 commands=_RESUME,
             ),
         ),

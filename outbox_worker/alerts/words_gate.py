@@ -87,7 +87,7 @@ def _uncertain(incident: Incident) -> Words:
     fresh = incident.fresh or incident.named
     one = fresh[0] if len(fresh) == 1 else None
     known = phrasing.subject_of(incident)
-    whose = phrasing.booking(one.stay) if one else f"{len(fresh)} bookings"
+    whose = phrasing.booking(one.stay) if one else shown.counted(len(fresh), "booking")
     verb = "is" if one else "are"
     return Words(
         tone=Tone.WARNING,

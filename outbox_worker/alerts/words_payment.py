@@ -42,7 +42,8 @@ def _amount_mismatch(incident: Incident) -> Words:
         symptom=f"{name} is not confirmed: its payment does not fit",
         happened=(
             "Stripe reports a payment that does not fit the booking in amount, currency or owner.",
-            "The booking was left as it is and nothing was sent to the PMS.",
+            "The booking was left as it is.",
+            f"Nothing was sent to {phrasing.pms(incident)}.",
         ),
         guest_sees="Their card was charged, but their booking is not confirmed.",
         risk="The guest has paid and may arrive, while the nights are still on sale.",
@@ -50,7 +51,7 @@ def _amount_mismatch(incident: Incident) -> Words:
             phrasing.look(incident),
             Step(text="Compare with the payment in Stripe, then refund it there or confirm the "
                       "booking on the site."),
-            *_again(incident, "Once it is confirmed, send it to the PMS:"),
+            *_again(incident, f"Once it is confirmed, send it to {phrasing.pms(incident)}:"),
         ),
     )  # fmt: skip
 
@@ -67,7 +68,7 @@ def _paid_after_cancellation(incident: Incident) -> Words:
             phrasing.look(incident),
             Step(text="Refund the payment in Stripe, or confirm the booking on the site if its "
                       "nights are free."),
-            *_again(incident, "If you confirmed it, send it to the PMS:"),
+            *_again(incident, f"If you confirmed it, send it to {phrasing.pms(incident)}:"),
         ),
     )  # fmt: skip
 

@@ -13,6 +13,9 @@ BY_HAND: Mapping[str, str] = MappingProxyType(
         " hand, then say that it is done:",
         "contact_fixed": "{pms} takes no other guest for a reservation that it holds. Change name,"
         " e-mail or phone there by hand, then say that it is done:",
+        "fare_and_contact_fixed": "{pms} takes neither a new price nor another guest for a"
+        " reservation that it holds. Change the price, and name, e-mail or phone there by hand,"
+        " then say that both are done:",
         "held_elsewhere": "A reservation in another system is on record for it, none in {pms}. If"
         " {pms} holds it under that id, say so; if not, enter the stay there, and give the id that"
         " it has there:",

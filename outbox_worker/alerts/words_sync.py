@@ -216,12 +216,18 @@ def _outlook(fresh: Sequence[NamedDelivery]) -> tuple[str, ...]:
     parked = sum(delivery.state is State.REJECTED for delivery in fresh)
     sentences = []
     if planned:
-        which = "It is" if len(fresh) == 1 else f"{len(planned)} of them are"
+        which = _of_them(len(planned), fresh)
         sentences.append(f"{which} tried again without you, next at {shown.moment(min(planned))}.")
     if parked:
-        which = "It is" if len(fresh) == 1 else f"{parked} of them are"
+        which = _of_them(parked, fresh)
         sentences.append(f"{which} not tried again until a person acts.")
     return tuple(sentences)
+
+
+def _of_them(number: int, fresh: Sequence[NamedDelivery]) -> str:
+    if len(fresh) == 1:
+        return "It is"
+    return f"{number} of them {'is' if number == 1 else 'are'}"
 
 
 def _guest_sees(fresh: Sequence[NamedDelivery]) -> str:

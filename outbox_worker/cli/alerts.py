@@ -9,17 +9,21 @@ import click
 
 from outbox_worker.cli.alert_trial import test
 from outbox_worker.cli.examples import examples
+from outbox_worker.cli.group import Group
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import counted, minute, wrapped, zone
+from outbox_worker.cli.layout import counted, wrapped
 from outbox_worker.cli.paging import limit_option, next_page
 from outbox_worker.cli.reply import Reply
+from outbox_worker.operations.moments import stamp
 
 if TYPE_CHECKING:
     from outbox_worker.operations.alert_list import ListedAlert, Telling
     from outbox_worker.operations.pages import Page
 
 
-@click.group("alerts", short_help="What people were told, and a test whether they would be.")
+@click.group(
+    "alerts", cls=Group, short_help="What people were told, and a test whether they would be."
+)
 def command() -> None:
     """List the incidents that people are told of, and test whether they would be told."""
 
@@ -57,7 +61,7 @@ def _lines(page: Page[ListedAlert], *, resolved: bool) -> Iterator[str]:
         yield "There never was an alert." if resolved else "No alert is open."
         yield "next: outbox alerts test --wait"
         return
-    yield f"(times in {zone()})"
+    yield "(times in UTC)"
     for each in page.rows:
         yield from _alert(each)
     words = ["outbox", "alerts", "list", *(["--all"] if resolved else [])]
@@ -66,10 +70,10 @@ def _lines(page: Page[ListedAlert], *, resolved: bool) -> Iterator[str]:
 
 
 def _alert(each: ListedAlert) -> Iterator[str]:
-    state = "" if each.resolved_at is None else f", solved {minute(each.resolved_at)}"
+    state = "" if each.resolved_at is None else f", solved {stamp(each.resolved_at)}"
     code = f" ({each.code})" if each.code else ""
     again = f", reported {each.count:,} times" if each.count > 1 else ""
-    yield f"{each.id}  {each.kind}{code}, since {minute(each.first_seen_at)}{again}{state}"
+    yield f"{each.id}  {each.kind}{code}, since {stamp(each.first_seen_at)}{again}{state}"
     yield from wrapped(_about(each), first="   about  ")
     for told in each.channels:
         yield from wrapped(_told(told), first=f"   {told.channel:<5}  ")
@@ -90,7 +94,7 @@ def _about(each: ListedAlert) -> str:
 def _told(told: Telling) -> str:
     parts = []
     if told.told_at is not None:
-        parts.append(f"told {minute(told.told_at)}, {counted(told.messages, 'message')} so far")
+        parts.append(f"told {stamp(told.told_at)}, {counted(told.messages, 'message')} so far")
     elif told.configured is False:
         parts.append("told nobody: this channel is not set up")
     elif not told.owed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +12,11 @@ import click
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.invocation import Invocation, pms_name, standard_options
-from outbox_worker.cli.layout import fixes, moment, wrapped
+from outbox_worker.cli.layout import day, fixes, wrapped
 from outbox_worker.cli.price import price_lines
 from outbox_worker.cli.reply import Reply
+from outbox_worker.cli.spared import spared
+from outbox_worker.operations.moments import moment
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
@@ -69,7 +72,9 @@ async def _check(
         if pms is None:
             raise AssertionError("the settings that it needs have been demanded")
         view = PmsView(pms=PmsName(sync.pms), currency=sync.currency)
-        done = await check(conn, target, pms=pms, view=view, quiet=sync.quiet, actor=actor)
+        done = await check(
+            conn, target, pms=spared(pms, conn, sync), view=view, quiet=sync.quiet, actor=actor
+        )
     # the record as it is now, after a doubt has ended
     said = await read_explained(conn, target, ours=SyncMode.of(sync), view=view)
     steps = said.explanation.steps if _explains(done) else ()
@@ -134,8 +139,16 @@ def _reservation(remote: Remote, done: Checked, pms: str) -> Iterator[str]:
     marks += [] if remote.ours or remote.reservation_id == done.on_record else ["another stay"]
     yield f"  {remote.reservation_id}  {', '.join(marks)}"
     for each in remote.differences:
-        values = f": {each.here} here, {each.there} in {pms}" if each.there else " differs"
+        here, there = _value(each.what, each.here), _value(each.what, each.there)
+        values = f": {here} here, {there} in {pms}" if there else " differs"
         yield from wrapped(f"{each.what}{values}", first="    ")
+
+
+def _value(what: str, value: str | None) -> str | None:
+    """A day as all others are written; --json has it in ISO 8601."""
+    if what not in {"check-in", "check-out"} or value in {None, "none"}:
+        return value
+    return day(date.fromisoformat(value or ""))
 
 
 def _settled(done: Checked) -> str:

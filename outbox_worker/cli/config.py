@@ -10,6 +10,7 @@ import click
 
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.exits import ExitCode
+from outbox_worker.cli.group import Group
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import counted, wrapped
 from outbox_worker.cli.reply import Reply
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from outbox_worker.operations.configuration import Configuration, EffectiveSetting
 
 
-@click.group("config", short_help="The settings as they take effect, and an example of all.")
+@click.group(
+    "config", cls=Group, short_help="The settings as they take effect, and an example of all."
+)
 def command() -> None:
     """Look at the settings; no database is needed."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from outbox_worker.cli.layout import moment, zone
+from outbox_worker.operations.moments import moment
 
 if TYPE_CHECKING:
     from outbox_worker.gate.store import Pause
@@ -32,7 +32,7 @@ def destination_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def until_words(pause: Pause) -> str:
-    """When a pause is over, in local time."""
+    """When a pause is over."""
     if pause.until is None:
         return "until it is resumed"
-    return f"until {moment(pause.until)} {zone()}"
+    return f"until {moment(pause.until)}"

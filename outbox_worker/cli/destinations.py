@@ -10,8 +10,9 @@ import click
 
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import columns, moment, span, until, wrapped, zone
+from outbox_worker.cli.layout import span, table, until, wrapped
 from outbox_worker.cli.reply import Reply
+from outbox_worker.operations.moments import moment
 
 if TYPE_CHECKING:
     from outbox_worker.operations.destinations import ListedDestination
@@ -43,10 +44,10 @@ def command(invocation: Invocation) -> Reply:
 
 def _lines(found: Sequence[ListedDestination]) -> Iterator[str]:
     heading = ("DESTINATION", "STATE", "OWED", "GIVEN UP", "LAST SUCCESS")
-    rows = columns([heading, *(_cells(each) for each in found)])
-    yield rows[0]
+    rows = table([heading, *(_cells(each) for each in found)])
+    yield from rows[0]
     for each, row in zip(found, rows[1:], strict=True):
-        yield row
+        yield from row
         if why := _why(each):
             yield from wrapped(why, first="  ")
     yield f"next: {_next(found)}"
@@ -105,7 +106,7 @@ def _cause(each: ListedDestination) -> str:
 
 
 def _moment(at: datetime | None) -> str:
-    return f"{moment(at)} {zone()}" if at else "an unknown time"
+    return moment(at) if at else "an unknown time"
 
 
 def _next(found: Sequence[ListedDestination]) -> str:

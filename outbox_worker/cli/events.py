@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from outbox_worker.cli.event_payment import named_words, payment_words
 from outbox_worker.cli.event_replay import replay
 from outbox_worker.cli.examples import examples
+from outbox_worker.cli.group import Group
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import (
     columns,
     counted,
     labelled,
-    minute,
-    moment,
+    table,
     until,
     wrapped,
-    zone,
 )
 from outbox_worker.cli.paging import limit_option, next_page
 from outbox_worker.cli.reply import Reply
-from outbox_worker.cli.since import Since
+from outbox_worker.cli.since import Since, typed
+from outbox_worker.operations.moments import moment, stamp
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
-    from outbox_worker.operations.event_list import EventFacts, EventPlace, ListedEvent
+    from outbox_worker.operations.event_list import EventFacts, ListedEvent
     from outbox_worker.operations.pages import Page
 
 _OUTCOMES = (
@@ -42,7 +43,9 @@ _OUTCOMES = (
     "malformed",
     "deferred",
     "failed",
+    "discarded",
 )
+_DISCARDED = "discarded"
 #: Outcomes that a replay may change.
 _OPEN = frozenset({"waiting", "failed"})
 
@@ -61,7 +64,7 @@ class ShownEvent:
     body_encoding: str | None
 
 
-@click.group("events", short_help="What came in from Stripe, and what became of it.")
+@click.group("events", cls=Group, short_help="What came in from Stripe, and what became of it.")
 def command() -> None:
     """Look at the events that came in from Stripe, and apply one again."""
 
@@ -94,7 +97,7 @@ command.add_command(replay)
 )
 @click.option("--since", type=Since(), help="Only received since then (2h, 3d, 2026-11-20).")
 @limit_option(20)
-@click.option("--after", metavar="PLACE", help="Go on where a page ended; it says how.")
+@click.option("--after", metavar="EVENT", help="Go on after this event; a page says how.")
 @standard_options
 @click.pass_obj
 def list_(
@@ -110,22 +113,25 @@ def list_(
 
     waiting: its booking does not exist yet. failed: it could not be applied, and is
     tried again. mismatch: the payment does not fit the booking; a person decides.
+    discarded: a person has set it aside.
     """
     from outbox_worker.operations.event_list import EventFilters, list_events
     from outbox_worker.payments.verdict import EventOutcome
 
     filters = EventFilters(
-        outcomes=tuple(EventOutcome(word) for word in outcomes), types=types, since=since
+        outcomes=tuple(EventOutcome(word) for word in outcomes if word != _DISCARDED),
+        discarded=_DISCARDED in outcomes,
+        types=types,
+        since=since,
     )
-    place = _place(after)
     page = invocation.on_database(
         invocation.database(),
         "events list",
-        lambda conn: list_events(conn, filters, limit=limit, after=place),
+        lambda conn: list_events(conn, filters, limit=limit, after=after),
     )
     words = [word for outcome in outcomes for word in ("--outcome", outcome)]
     words += [word for name in types for word in ("--type", name)]
-    words += ["--since", f"{since:%Y-%m-%dT%H:%M:%S%z}"] if since else []
+    words += ["--since", typed(since)] if since else []
     return Reply(data=page, lines=tuple(_table(page, words, chosen=bool(words or after))))
 
 
@@ -147,20 +153,6 @@ def show(invocation: Invocation, *, event: str, body: bool) -> Reply:
     return Reply(data=shown, lines=tuple(_facts(shown, asked=body)))
 
 
-def _place(after: str | None) -> EventPlace | None:
-    from outbox_worker.operations.event_list import place_of
-
-    if after is None:
-        return None
-    try:
-        return place_of(after)
-    except ValueError:
-        raise click.BadParameter(
-            f"{after!r} is no place: copy it from the end of the page before.",
-            param_hint="'--after'",
-        ) from None
-
-
 async def _read(conn: Connection, ref: str, *, with_body: bool) -> ShownEvent:
     from outbox_worker.operations.event_list import find_event, read_body, read_event
 
@@ -180,39 +172,45 @@ def _table(page: Page[ListedEvent], words: list[str], *, chosen: bool) -> Iterat
         yield "No event fits." if chosen else "No event has come in yet."
         yield "next: outbox events list" if chosen else "next: send one from Stripe's webhook page"
         return
-    rows: list[tuple[str, ...]] = [(f"RECEIVED {zone()}", "OUTCOME", "BOOKING", "TYPE")]
-    rows += [
-        (minute(each.received_at), str(each.outcome), each.booking or "-", each.type)
-        for each in page.rows
-    ]
-    heading, *lines = columns(rows)
+    rows: list[tuple[str, ...]] = [("RECEIVED (UTC)", "OUTCOME", "BOOKING")]
+    rows += [(stamp(each.received_at), _outcome(each), each.booking or "-") for each in page.rows]
+    [heading], *rest = table(rows)
     yield heading
-    for each, line in zip(page.rows, lines, strict=True):
-        yield line
-        # an id is to be copied: it is never broken or cut
-        yield f"  {each.id}"
+    for each, lines in zip(page.rows, rest, strict=True):
+        yield from lines
+        yield from columns([(each.id, each.type)], indent="  ")
         if each.outcome not in {"applied", "ignored"} and each.detail:
             yield from wrapped(each.detail, first="  ")
     yield from next_page(page, ["outbox", "events", "list", *words])
-    first = next((each for each in page.rows if each.outcome in _OPEN), page.rows[0])
+    first = next((each for each in page.rows if _is_open(each)), page.rows[0])
     yield f"next: outbox events show {first.id}"
+
+
+def _outcome(event: ListedEvent) -> str:
+    return _DISCARDED if event.discarded else str(event.outcome)
+
+
+def _is_open(event: ListedEvent) -> bool:
+    return event.outcome in _OPEN and not event.discarded
 
 
 def _facts(shown: ShownEvent, *, asked: bool) -> Iterator[str]:
     event = shown.event
-    yield f"{event.id}  {event.outcome}"
+    discarded = event.state == _DISCARDED
+    yield f"{event.id}  {_DISCARDED if discarded else event.outcome}"
     yield ""
     yield from labelled(
         [
             ("type", event.type),
             ("why", event.detail or ""),
             ("booking", event.booking or "none"),
-            ("payment", event.payment_intent_id or ""),
+            ("payment", payment_words(event.payment, event.payment_intent_id)),
+            ("names", named_words(event.payment)),
             ("object", event.object_id or ""),
             ("mode", _mode(event)),
             ("account", event.account or ""),
-            ("received", f"{moment(event.received_at)} {zone()} from {event.source}"),
-            ("decided", f"{moment(event.decided_at)} {zone()}"),
+            ("received", f"{moment(event.received_at)} from {event.source}"),
+            ("decided", moment(event.decided_at)),
             ("again", _again(event)),
             ("body", _body(event)),
         ]
@@ -226,7 +224,9 @@ def _facts(shown: ShownEvent, *, asked: bool) -> Iterator[str]:
         yield ""
         yield "The body is no longer kept."
     yield ""
-    if event.outcome in _OPEN:
+    if discarded:
+        yield f"next: outbox show {event.id}"
+    elif event.outcome in _OPEN:
         yield f"next: outbox events replay {event.id}"
     elif event.booking:
         yield f"next: outbox show {_word(event)}"

@@ -1,12 +1,14 @@
-"""Plain text for a terminal: columns, wrapped lines, moments and durations in few words."""
+"""Plain text for a terminal: columns, wrapped lines, durations in few words."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, TextIO
 
 from outbox_worker.cli.reply import printable
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 _WIDEST = 100
 _WIDEST_NAME = 24
+_GAP = "  "
+#: A column of words that is narrower than this reads worse than one line of its own.
+_NARROWEST = 20
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -25,18 +30,28 @@ def width() -> int:
     return min(shutil.get_terminal_size().columns, _WIDEST)
 
 
-def wrapped(text: str, *, first: str = "", rest: str | None = None) -> list[str]:
+def width_of(stream: TextIO) -> int:
+    """The same for one stream: standard error may be a terminal where standard output is none."""
+    with contextlib.suppress(OSError, ValueError):
+        return min(os.get_terminal_size(stream.fileno()).columns, _WIDEST) or width()
+    return width()
+
+
+def wrapped(
+    text: str, *, first: str = "", rest: str | None = None, columns: int | None = None
+) -> list[str]:
     """Lines that fit.
 
     Args:
         text: One paragraph.
         first: Before the first line.
         rest: Before the others; None: as many spaces as ``first`` is long.
+        columns: How wide they may be; None: `width`.
     """
     hang = " " * len(first) if rest is None else rest
     lines = textwrap.wrap(
         text,
-        width=max(width() - 1, len(first) + 20),
+        width=max((columns or width()) - 1, len(first) + 20),
         initial_indent=first,
         subsequent_indent=hang,
         break_long_words=False,
@@ -46,24 +61,42 @@ def wrapped(text: str, *, first: str = "", rest: str | None = None) -> list[str]
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
-    """Rows whose cells stand below each other.
+    """Rows whose cells stand below each other; see `table`."""
+    return [line for lines in table(rows, indent=indent) for line in lines]
 
-    A first cell is cut at 24 characters, a row where it does not fit.
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> list[list[str]]:
+    """The lines of each row, whose cells stand below each other.
+
+    Nothing is cut, since a name may be what the next command takes: a cell that does not fit goes
+    on the next line, and a last cell of several words breaks between them.
     """
     if not rows:
         return []
-    rows = [[_cut(printable(row[0]), _WIDEST_NAME), *map(printable, row[1:])] for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        indent
-        + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return [_cut(line, width()) for line in lines]
+    if len(indent) + sum(widths) + len(_GAP) * (len(widths) - 1) > width():
+        # one long name does not push all the others' cells out
+        short = [len(row[0]) for row in rows if len(row[0]) <= _WIDEST_NAME]
+        widths[0] = max(short, default=_WIDEST_NAME)
+    starts = [len(indent) + sum(widths[:i]) + len(_GAP) * i for i in range(len(widths))]
+    return [_row(row, starts) for row in rows]
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 3].rstrip()}..."
+def _row(cells: Sequence[str], starts: Sequence[int]) -> list[str]:
+    lines, line, room = [], " " * starts[0] + cells[0], width()
+    for place, (cell, start) in enumerate(zip(cells[1:], starts[1:], strict=True), start=1):
+        parts = [cell]
+        if place == len(cells) - 1 and start + len(cell) > room and room - start >= _NARROWEST:
+            parts = textwrap.wrap(
+                cell, room - start, break_long_words=False, break_on_hyphens=False
+            ) or [cell]
+        for number, part in enumerate(parts):
+            if number or start + len(part) > room or len(line) > start - len(_GAP):
+                lines.append(line.rstrip())
+                line = ""
+            line = line.ljust(min(start, max(starts[0] + len(_GAP), room - len(part)))) + part
+    return [*lines, line.rstrip()]
 
 
 def labelled(pairs: Sequence[tuple[str, str]], *, indent: str = "  ") -> list[str]:
@@ -83,21 +116,6 @@ def fixes(steps: Sequence[Step]) -> Iterator[str]:
         yield from wrapped(step.text, first="fix: ")
         if step.command:
             yield f"     {step.command}"
-
-
-def moment(at: datetime) -> str:
-    """Local date and time to the second."""
-    return f"{at.astimezone():%d %b %H:%M:%S}"
-
-
-def minute(at: datetime) -> str:
-    """Local date and time to the minute, where room is scarce."""
-    return f"{at.astimezone():%d %b %H:%M}"
-
-
-def zone() -> str:
-    """The name of the local time zone, for a heading above `moment`s."""
-    return datetime.now().astimezone().tzname() or "local time"
 
 
 def day(value: date | None) -> str:

@@ -12,6 +12,7 @@ from outbox_worker.cli.examples import examples
 from outbox_worker.cli.invocation import Invocation, pms_name, standard_options
 from outbox_worker.cli.layout import wrapped
 from outbox_worker.cli.reply import Reply
+from outbox_worker.cli.spared import spared
 from outbox_worker.settings import NEEDED_TO_CALL
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ async def _link(
             conn,
             target,
             reservation_id,
-            pms=None if unverified else pms,
+            pms=None if unverified or pms is None else spared(pms, conn, sync),
             view=PmsView(pms=PmsName(sync.pms), currency=sync.currency),
             quiet=sync.quiet,
             request=request,

@@ -13,7 +13,7 @@ from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import columns, day, span, until
 from outbox_worker.cli.paging import limit_option, next_page
 from outbox_worker.cli.reply import Reply
-from outbox_worker.cli.since import Since
+from outbox_worker.cli.since import Since, typed
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
@@ -156,7 +156,7 @@ def _words(
     """The filters as they are typed, for the command that shows the next page."""
     words = [word for state in states for word in ("--state", state)]
     words += [word for destination in destinations for word in ("--destination", destination)]
-    words += ["--since", f"{since:%Y-%m-%dT%H:%M:%S%z}"] if since else []
+    words += ["--since", typed(since)] if since else []
     words += ["--error", code] if code else []
     return [*words, "--test-mode"] if tested else words
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from outbox_worker.cli.exits import ExitCode
+from outbox_worker.cli.group import Group
 from outbox_worker.cli.invocation import Invocation, pms_name, standard_options
 from outbox_worker.cli.layout import columns, counted, wrapped
 from outbox_worker.cli.listing_file import parse_listings
 from outbox_worker.cli.reply import Reply
+from outbox_worker.cli.spared import spared
 from outbox_worker.errors import SettingsError
 from outbox_worker.settings import NEEDED_TO_CALL
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
-@click.group("listings", short_help="Which listing of the PMS each property is.")
+@click.group("listings", cls=Group, short_help="Which listing of the PMS each property is.")
 def command() -> None:
     """Which listing of the PMS each property is; without one its bookings are refused."""
 
@@ -142,7 +144,7 @@ async def _check(
     async with open_pms(sync, database, connections=1) as pms:
         if pms is None:
             return ()
-        found = check_listings(conn, rows, pms=pms, currency=sync.currency)
+        found = check_listings(conn, rows, pms=spared(pms, conn, sync), currency=sync.currency)
         return tuple([each async for each in found])
 
 

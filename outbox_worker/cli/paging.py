@@ -40,7 +40,20 @@ def next_page(page: Page[Any], command: Sequence[str]) -> Iterator[str]:
     typed = shlex.join([*command, "--after", page.after])
     if len(number) + 1 + len(typed) <= width():
         yield f"{number} {typed}"
-    else:
-        # on a line of its own it can be copied whole
-        yield number
-        yield f"     {typed}"
+        return
+    # on lines of its own it can be copied whole
+    yield number
+    yield from _continued([*command, "--after", page.after])
+
+
+def _continued(words: Sequence[str]) -> Iterator[str]:
+    """A command as a shell takes it from several lines; an option stays with its value."""
+    line = "    "
+    for place, word in enumerate(words):
+        value = words[place + 1] if word.startswith("--") and place + 1 < len(words) else ""
+        pair = f"{word} {shlex.quote(value)}" if value and not value.startswith("--") else word
+        if line.strip() and len(f"{line} {pair} \\") > width():
+            yield f"{line} \\"
+            line = "      "
+        line = f"{line} {shlex.quote(word)}"
+    yield line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +12,15 @@ import click
 
 from outbox_worker.cli.exits import ExitCode, exit_code_of
 from outbox_worker.cli.invocation import Invocation
-from outbox_worker.cli.layout import wrapped
+from outbox_worker.cli.layout import width_of, wrapped
 from outbox_worker.cli.prompt import DeclinedError
 from outbox_worker.cli.reply import Fault, Reply, fault_json, fault_lines, printable, reply_json
 from outbox_worker.cli.root import outbox
 from outbox_worker.errors import AmbiguousRefError, OutboxError, SettingsError
 from outbox_worker.redaction import mask
 
+#: What a line of an error begins with; the text of the following ones stands below its text.
+_LABEL = re.compile(r"error: |fix: |  - ")
 _SETTINGS_HINT = "Set {them} in the environment, or in a file given with --env-file."
 
 
@@ -109,13 +112,14 @@ def _print(answer: Reply | Fault | None, *, as_json: bool) -> int:
 
 
 def _fitting(fault: Fault) -> Iterator[str]:
-    """Its lines, which break at words on a terminal and nowhere else."""
+    """Its lines, which break at words on a terminal and nowhere else: a log is searched by line."""
     for line in map(printable, fault_lines(fault)):
         if fault.usage or not sys.stderr.isatty():
             yield line
         else:
-            text = line.lstrip(" -")
-            yield from wrapped(text, first=line[: len(line) - len(text)])
+            label = _LABEL.match(line)
+            first = label[0] if label else ""
+            yield from wrapped(line.removeprefix(first), first=first, columns=width_of(sys.stderr))
 
 
 def _wants_json(args: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from outbox_worker.cli.layout import counted, wrapped
 from outbox_worker.cli.prompt import require_consent
 from outbox_worker.cli.reply import Reply, printable
 from outbox_worker.cli.requeue_answer import Outcome, answer, exit_code, preview
-from outbox_worker.cli.since import Since
+from outbox_worker.cli.since import Since, typed
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
@@ -67,7 +67,7 @@ class Choice:
         words += ["--missing"] if self.missing else []
         words += ["--test-mode"] if self.test_mode else []
         words += ["--error", self.code] if self.code else []
-        words += ["--since", self.since.isoformat()] if self.since else []
+        words += ["--since", typed(self.since)] if self.since else []
         return shlex.join(words)
 
 

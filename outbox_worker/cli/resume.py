@@ -10,8 +10,9 @@ import click
 from outbox_worker.cli.destination import destination_argument, until_words
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import moment, wrapped, zone
+from outbox_worker.cli.layout import wrapped
 from outbox_worker.cli.reply import Reply
+from outbox_worker.operations.moments import moment
 
 if TYPE_CHECKING:
     from outbox_worker.operations.gates import Resumed
@@ -58,7 +59,7 @@ def _token(left: int, done: Resumed) -> str:
 
     if not left:
         at = done.token_at
-        then = f"nothing can be sent before {moment(at)} {zone()}." if at else _KEPT
+        then = f"nothing can be sent before {moment(at)}." if at else _KEPT
         return f"All {QUOTA} requests for access tokens of these 24 hours are spent: {then}"
     verb = "is" if left == 1 else "are"
     said = f"{left} of the {QUOTA} requests of these 24 hours {verb} left."

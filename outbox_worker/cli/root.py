@@ -9,6 +9,7 @@ from types import MappingProxyType
 import click
 
 from outbox_worker import __version__
+from outbox_worker.cli.group import Group
 from outbox_worker.cli.invocation import standard_options
 
 #: Command -> module of this package that defines it as ``command``.
@@ -38,7 +39,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported when asked for: starting one does not pay for all."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from outbox_worker.cli.event_payment import named_words, payment_words
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import day, fixes, labelled, moment, until, wrapped, zone
+from outbox_worker.cli.layout import day, fixes, labelled, until, wrapped
 from outbox_worker.cli.reply import Reply
+from outbox_worker.operations.moments import stamp
 
 if TYPE_CHECKING:
     from outbox_worker.database import Connection
     from outbox_worker.operations.explain import Explanation
     from outbox_worker.operations.payload import Payload
-    from outbox_worker.operations.timeline import BookingFacts, Timeline
+    from outbox_worker.operations.timeline import BookingFacts, EventFacts, Timeline
     from outbox_worker.settings import SyncSettings
 
 
@@ -89,17 +91,18 @@ def _lines(shown: Shown) -> Iterator[str]:
             ("risk", said.risk),
             ("price", said.price.sentence if said.price else ""),
             *(_booking(timeline.booking, said) if timeline.booking else ()),
+            *(_event(timeline.event) if timeline.event else ()),
             ("ids", _ids(timeline)),
         ]
     )
     if timeline.entries:
         yield ""
-        yield f"HISTORY (times in {zone()})"
+        yield "HISTORY (times in UTC)"
         for entry in timeline.entries:
             took = f" [{entry.took.total_seconds():.1f} s]" if entry.took is not None else ""
             yield from wrapped(
                 f"{entry.text}{took}",
-                first=f"  {moment(entry.at)}  {entry.kind:<7}  ",
+                first=f"  {stamp(entry.at)}  {entry.kind:<7}  ",
             )
     if shown.payload is not None:
         yield ""
@@ -116,11 +119,14 @@ def _booking(booking: BookingFacts, said: Explanation) -> Iterator[tuple[str, st
     arrival = f" (arrival {until(said.arrival_in)})" if said.arrival_in is not None else ""
     yield "stay", f"{day(booking.check_in)} to {day(booking.check_out)}{arrival}"
     total = "no total" if booking.total is None else f"total {booking.total:,.2f}"
-    yield (
-        "booking",
-        f"{booking.status}, payment {booking.payment_status}, {total}, {booking.guests} guests",
-    )
+    guests = "1 guest" if booking.guests == 1 else f"{booking.guests} guests"
+    yield "booking", f"{booking.status}, payment {booking.payment_status}, {total}, {guests}"
     yield "property", ", ".join(filter(None, [booking.property_name, booking.property_slug]))
+
+
+def _event(event: EventFacts) -> Iterator[tuple[str, str]]:
+    yield "payment", payment_words(event.payment)
+    yield "names", named_words(event.payment)
 
 
 def _ids(timeline: Timeline) -> str:
@@ -132,7 +138,9 @@ def _ids(timeline: Timeline) -> str:
         parts.append(f"delivery {delivery.id}")
     if booking is not None and booking.payment_intent_id:
         parts.append(booking.payment_intent_id)
-    parts += [f"{held.mode} reservation {held.reservation_id}" for held in timeline.reservations]
+    for held in timeline.reservations:
+        unsure = " (not verified)" if held.unverified else ""
+        parts.append(f"{held.mode} reservation {held.reservation_id}{unsure}")
     return ", ".join(parts)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from outbox_worker.cli.examples import examples
+from outbox_worker.cli.group import Group
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.reply import Reply
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from outbox_worker.simulator.ledger import Listing
 
 
-@click.group("simulator", short_help="A stand-in for the PMS, for rehearsals.")
+@click.group("simulator", cls=Group, short_help="A stand-in for the PMS, for rehearsals.")
 def command() -> None:
     """A stand-in for Guestly or Guesty that speaks its HTTP API and can be told to fail."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 
@@ -12,8 +12,13 @@ from outbox_worker.cli.length import UNITS
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 
 
+def typed(since: datetime) -> str:
+    """The same moment as it is typed, for a command that is to be copied."""
+    return f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 class Since(click.ParamType[datetime]):
-    """``2h``, ``3d``, ``2026-11-20`` or ``2026-11-20T14:00``; local time where no zone is given."""
+    """``2h``, ``3d``, ``2026-11-20`` or ``2026-11-20T14:00``; UTC where no zone is given."""
 
     name = "time"
 
@@ -27,9 +32,12 @@ class Since(click.ParamType[datetime]):
         ago = _AGO.fullmatch(text)
         try:
             if ago:
-                return datetime.now().astimezone() - int(ago[1]) * UNITS[ago[2]]
-            return datetime.fromisoformat(text).astimezone()
+                return datetime.now(UTC) - int(ago[1]) * UNITS[ago[2]]
+            at = datetime.fromisoformat(text.removesuffix(" UTC"))
+            return at if at.tzinfo else at.replace(tzinfo=UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{text!r} is no time: write 2h, 3d, 2026-11-20 or 2026-11-20T14:00.", param, ctx
+                f"{text!r} is no time: write 2h, 3d, 2026-11-20 or 2026-11-20T14:00.",
+                param,
+                ctx,
             )

@@ -10,9 +10,10 @@ import click
 
 from outbox_worker.cli.examples import examples
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import columns, counted, labelled, moment, span, zone
+from outbox_worker.cli.layout import columns, counted, labelled, span
 from outbox_worker.cli.reply import Reply
 from outbox_worker.cli.since import Since
+from outbox_worker.operations.moments import moment
 
 if TYPE_CHECKING:
     from outbox_worker.operations.figures import Figures
@@ -55,7 +56,7 @@ def _lines(figures: Figures) -> Iterator[str]:
     if figures.since is None:
         yield "Since the beginning"
     else:
-        yield f"Since {moment(figures.since)} {zone()}"
+        yield f"Since {moment(figures.since)}"
     yield from labelled(
         [
             ("pending", _pending(figures)),

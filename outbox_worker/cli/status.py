@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from outbox_worker.cli.exits import ExitCode
 from outbox_worker.cli.invocation import Invocation, standard_options
-from outbox_worker.cli.layout import columns, counted, day, moment, span, wrapped
+from outbox_worker.cli.layout import columns, counted, day, span, until, wrapped
 from outbox_worker.cli.reply import Reply
+from outbox_worker.operations.moments import moment
 from outbox_worker.settings import NEEDED_TO_CALL
 from outbox_worker.settings_catalogue import KEPT_IN
 
@@ -178,7 +180,7 @@ def _parked(status: Status) -> Iterator[str]:
             each.name,
             day(each.check_in) if each.check_in else "-",
             each.state.value,
-            moment(each.due_at) if each.due_at else "never",
+            _next_try(each.due_at, status.fleet.now),
             each.error_code or "-",
         )
         for each in status.parked
@@ -186,6 +188,12 @@ def _parked(status: Status) -> Iterator[str]:
     yield from columns(rows, indent="    ")
     yield from _more(status.parked_total, len(status.parked))
     yield f"    fix: outbox show {status.parked[0].name}"
+
+
+def _next_try(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return "never"
+    return until(at - now) if at > now else "now"
 
 
 def _more(total: int, shown: int) -> Iterator[str]:

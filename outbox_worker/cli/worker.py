@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from outbox_worker.cli.examples import examples
+from outbox_worker.cli.group import Group
 from outbox_worker.cli.invocation import Invocation, standard_options
 from outbox_worker.cli.layout import columns, span
 from outbox_worker.cli.reply import Reply
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from outbox_worker.operations.worker_list import ListedWorker
 
 
-@click.group("worker", short_help="Run the process that delivers, or list those that run.")
+@click.group(
+    "worker", cls=Group, short_help="Run the process that delivers, or list those that run."
+)
 def command() -> None:
     """Run the process that delivers what is owed, or list those that run."""
 

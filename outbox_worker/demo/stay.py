@@ -12,6 +12,7 @@ from outbox_worker.demo import observation
 from outbox_worker.demo.payment import payment_succeeded
 from outbox_worker.demo.site import PROPERTIES, SampleBooking, sample_bookings
 from outbox_worker.demo.stack import SHORTENED, Stack
+from outbox_worker.demo.view import folded
 from outbox_worker.pms.port import PmsName
 
 _LOOK_EVERY_SECONDS = 0.3
@@ -38,12 +39,20 @@ async def stay(stack: Stack, console: Console) -> None:
             lines, end = observation.log_lines(program.log, since=positions[program.name])
             positions[program.name] = end
             for line in lines:
-                _print(console, f"{program.name:9} {line.message}")
+                _tell(console, program.name, line.message)
         mails = stack.mailbox.mails()
         for mail in mails[read:]:
-            _print(console, f"{'mail':9} {mail.subject}")
+            _tell(console, "mail", mail.subject)
         read = len(mails)
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _tell(console: Console, who: str, message: str) -> None:
+    """One line of a log; folded for a terminal alone, so that others can search it."""
+    first = f"{who:9} "
+    width = console.width if console.is_terminal else len(first) + len(message)
+    for part in folded(message, width, first=first):
+        _print(console, part)
 
 
 def _print(console: Console, line: str) -> None:

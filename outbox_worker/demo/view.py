@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,9 @@ _TOLD = frozenset(
         Event.ALERT_SENT,
     }
 )
-_LINES_SHOWN = 7
+_LINES_SHOWN = 10
+#: Of a panel, with a space beside each.
+_BORDERS = 4
 _PLAIN_EVERY_SECONDS = 1.0
 _STYLES = {"warning": "yellow", "error": "red", "critical": "red"}
 
@@ -73,7 +76,8 @@ class _LiveView:
 
     def show(self, progress: Progress, lines: Sequence[LogLine]) -> None:
         self._last.extend(_told(lines))
-        self._live.update(Group(_bars(progress, self._pms), _log(self._last)), refresh=True)
+        log = _log(self._last, self._live.console.width - _BORDERS)
+        self._live.update(Group(_bars(progress, self._pms), log), refresh=True)
 
 
 class _PlainView:
@@ -85,7 +89,8 @@ class _PlainView:
     def show(self, progress: Progress, lines: Sequence[LogLine]) -> None:
         for line in _told(lines):
             if line.event != Event.BOOKING_SYNCED:
-                self._print(f"  {line.message}")
+                for part in folded(line.message, self._console.width, first="  "):
+                    self._print(part)
         now = time.monotonic()
         if progress != self._shown and now - self._at >= _PLAIN_EVERY_SECONDS:
             self._shown, self._at = progress, now
@@ -144,12 +149,35 @@ def _bars(progress: Progress, pms: str) -> Table:
     return table
 
 
-def _log(lines: Sequence[LogLine]) -> Panel:
+def folded(text: str, width: int, *, first: str = "") -> list[str]:
+    """One message as lines that fit.
+
+    Args:
+        text: The message.
+        width: Columns that there are.
+        first: Before the first line; the others stand a little further in.
+    """
+    lines = textwrap.wrap(
+        text,
+        width=max(width, len(first) + 20),
+        initial_indent=first,
+        subsequent_indent=" " * (len(first) + 4),
+        break_on_hyphens=False,
+    )
+    return lines or [first.rstrip()]
+
+
+def _log(lines: Sequence[LogLine], width: int) -> Panel:
+    """The last messages, whole ones; as many as there is room for."""
+    shown = [
+        (part, _STYLES.get(line.level, ""))
+        for line in lines
+        for part in folded(line.message, width)
+    ][-_LINES_SHOWN:]
     text = Text(no_wrap=True, overflow="ellipsis")
     for number in range(_LINES_SHOWN):
-        line = lines[number] if number < len(lines) else None
-        style = _STYLES.get(line.level, "") if line else ""
-        text.append((line.message if line else "") + "\n", style=style)
+        part, style = shown[number] if number < len(shown) else ("", "")
+        text.append(f"{part}\n", style=style)
     text.right_crop(1)
     return Panel(text, title="the worker's log", title_align="left", border_style="dim")
 

@@ -85,13 +85,11 @@ async def lock(conn: Connection, destination: Destination) -> Gate:
         psycopg.errors.LockNotAvailable: Somebody else holds it.
     """
     await conn.execute(query("gate_begin"))
-    cursor = await conn.execute(query("gate_lock"), {"destination": destination})
-    row = await cursor.fetchone()
+    row = await _read(conn, destination)
     if row is None:
         # somebody has removed it: results must be recorded all the same
         await conn.execute(query("gate_insert"), {"destination": destination})
-        cursor = await conn.execute(query("gate_lock"), {"destination": destination})
-        row = await cursor.fetchone()
+        row = await _read(conn, destination)
     return _gate(_found(row, destination))
 
 
@@ -247,17 +245,17 @@ async def pause(
     conn: Connection, destination: Destination, *, by: str, reason: str, length: timedelta | None
 ) -> Gate:
     """Keep a destination shut for ``length``, or until it is resumed; again: anew from now on."""
-    cursor = await conn.execute(
-        query("gate_pause"),
-        {"destination": destination, "by": by, "reason": reason, "length": length},
-    )
-    return _gate(_found(await cursor.fetchone(), destination))
+    async with conn.transaction():
+        await conn.execute(
+            query("gate_pause"),
+            {"destination": destination, "by": by, "reason": reason, "length": length},
+        )
+        return _gate(_found(await _read(conn, destination), destination))
 
 
-async def resume(conn: Connection, destination: Destination) -> Gate:
+async def resume(conn: Connection, destination: Destination) -> None:
     """End a pause and a wait, and let the next probe of an open circuit through at once."""
-    cursor = await conn.execute(query("gate_resume"), {"destination": destination})
-    return _gate(_found(await cursor.fetchone(), destination))
+    await conn.execute(query("gate_resume"), {"destination": destination})
 
 
 async def redrive(
@@ -286,6 +284,12 @@ async def _write_usage(conn: Connection, destination: Destination, usage: Usage)
     await conn.execute(
         query("gate_write_rate"), {"destination": destination, "usage": json.dumps(usage)}
     )
+
+
+async def _read(conn: Connection, destination: Destination) -> Row | None:
+    """The row as it is now, locked until the transaction ends."""
+    cursor = await conn.execute(query("gate_lock"), {"destination": destination})
+    return await cursor.fetchone()
 
 
 def _found(row: Row | None, destination: Destination) -> Row:

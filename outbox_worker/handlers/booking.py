@@ -165,8 +165,8 @@ class BookingHandler:
         if live or claim.uncertain_at is not None:
             park = Park(
                 code="booking_gone",
-                message="the booking was deleted from the site while the PMS holds, or may hold,"
-                " its reservation",
+                message="the booking was deleted from the site while"
+                f" {self._name.display_name} holds, or may hold, its reservation",
             )
             return results.parked(claim, None, park, pms=self._name)
         return Result(outcome=Done(record=AttemptOutcome.NOTHING))
@@ -177,14 +177,16 @@ class BookingHandler:
             wait = Wait(
                 due_in=results.RECHECK,
                 code="held_in_test_mode",
-                message="the PMS holds a live reservation; test mode leaves it alone",
+                message=f"{job.pms.display_name} holds a live reservation; test mode leaves it"
+                " alone",
             )
             return Result(outcome=wait, booking_id=job.booking.id)
         if job.wanted.cancelled:
             return Result(outcome=Done(record=AttemptOutcome.NOTHING), booking_id=job.booking.id)
         logger().info(
             Event.BOOKING_TESTED,
-            message=f"TEST MODE: would send booking {job.booking.id} to the PMS; nothing was sent",
+            message=f"TEST MODE: would send booking {job.booking.id} to {job.pms.display_name};"
+            " nothing was sent",
             booking_id=str(job.booking.id),
             booking_reference=job.booking.reference,
             listing_id=job.wanted.listing_id,
@@ -252,15 +254,16 @@ class BookingHandler:
                     # shown part by part, without what the create alone has written
                     logger().warning(
                         Event.BOOKING_WARNED,
-                        message="the PMS was seen to hold it: compare the price and the guest there"
-                        " with what was paid",
+                        message=f"{job.pms.display_name} was seen to hold it: compare the price and"
+                        " the guest there with what was paid",
                         booking_id=str(job.booking.id),
                     )
                 return results.adopted(job, reservation_id, as_wanted=as_wanted, parts=parts)
             case decide.AwaitQuiet(rest=rest):
                 return results.quiet(job, rest, http_status=answer.http_status)
             case decide.Refuse(code=code, message=message, keep=keep):
-                park = Park(code=code, message=message, http_status=answer.http_status)
+                said = message.format(pms=job.pms.display_name)
+                park = Park(code=code, message=said, http_status=answer.http_status)
                 kept = () if keep is None else (results.reservation(job, keep, fingerprint=None),)
                 return results.parked(job.claim, job.booking.id, park, pms=job.pms, also=kept)
             case _:
@@ -284,7 +287,10 @@ class BookingHandler:
             case Absent():
                 # an adapter that answers so to a create has lost its address
                 return results.failed(
-                    job, Misconfigured(code="create_absent", message="no such address in the PMS")
+                    job,
+                    Misconfigured(
+                        code="create_absent", message=f"no such address in {job.pms.display_name}"
+                    ),
                 )
             case Rejected(dates_taken=True) if job.doubt is not None:
                 # usually our own first write, which the look-up could not see yet
@@ -341,7 +347,7 @@ class BookingHandler:
         if answer.repriced:
             logger().warning(
                 Event.BOOKING_WARNED,
-                message="the PMS sets the price of a changed stay itself:"
+                message=f"{job.pms.display_name} sets the price of a changed stay itself:"
                 " compare it with what was paid",
                 booking_id=str(job.booking.id),
             )

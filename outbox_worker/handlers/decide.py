@@ -119,6 +119,7 @@ class Refuse:
     """A person's turn.
 
     Args:
+        message: With ``{pms}`` where the PMS's name goes.
         keep: A reservation to put on record all the same.
     """
 
@@ -160,13 +161,13 @@ def after_look_up(
     if hits and not ours:
         return Refuse(
             code="foreign_reservation",
-            message="the PMS holds another stay under this booking's reference;"
+            message="{pms} holds another stay under this booking's reference;"
             " nothing was changed there",
         )
     if len(ours) > 1:
         return Refuse(
             code="several_reservations",
-            message=f"the PMS holds {len(ours)} reservations under this booking's reference;"
+            message=f"{{pms}} holds {len(ours)} reservations under this booking's reference;"
             " the oldest was kept on record, nothing was changed there",
             keep=ours[0].reservation_id,
         )

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import assert_never
 from uuid import UUID
 
+from outbox_worker.alerts import shut_gate
 from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.bookings.booking import Booking
 from outbox_worker.bookings.store import HeldElsewhere, SyncView
@@ -107,7 +108,7 @@ def partly_held(job: Job, answer: Held) -> Result:
         due_in=timedelta(0),
         record=AttemptOutcome.HELD,
         code="parts_left",
-        message="the PMS takes this booking in several calls; the next one follows",
+        message=f"{job.pms.display_name} takes this booking in several calls; the next one follows",
         http_status=answer.http_status,
         certain=True,
     )
@@ -125,7 +126,8 @@ def adopted(job: Job, reservation_id: str, *, as_wanted: bool, parts: Parts = NO
         due_in=timedelta(0),
         record=AttemptOutcome.WAITING,
         code="adopted",
-        message="the PMS already holds this booking in another state; it is changed next",
+        message=f"{job.pms.display_name} already holds this booking in another state; it is changed"
+        " next",
         certain=True,
     )
     effect = reservation(job, reservation_id, fingerprint=None, parts=parts)
@@ -258,7 +260,7 @@ def gone(job: Job, answer: Absent) -> Result:
     """The PMS has lost a reservation that it had."""
     park = Park(
         code="reservation_gone",
-        message="the PMS no longer has this booking's reservation; it is never"
+        message=f"{job.pms.display_name} no longer has this booking's reservation; it is never"
         " created a second time by itself",
         http_status=answer.http_status,
     )
@@ -308,10 +310,8 @@ def _misconfigured(job: Job, answer: Misconfigured) -> Result:
     result = Result(outcome=wait, booking_id=job.booking.id)
     if job.claim.probe:
         return result  # told when the gate was shut; the rows behind it are not told one by one
-    alert = NewAlert(
-        kind=AlertKind.MISCONFIGURED,
-        fingerprint=f"{job.claim.destination}:{answer.code}",
-        facts={"code": answer.code, "error": answer.message, "pms": job.pms},
+    alert = shut_gate.refused(
+        job.claim.destination, pms=job.pms, code=answer.code, error=answer.message
     )
     # Named, so that its own success alone is the end of it: other calls may work all the while.
     effect = AlertRaised(alert=alert, only_if_given_up=False, names_delivery=True)

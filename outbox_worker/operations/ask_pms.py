@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from outbox_worker.alerts.words_access import ACCESS
 from outbox_worker.errors import OutboxError, PmsUnansweredError, SettingsError
 from outbox_worker.pms.port import (
     Absent,
     Found,
+    Further,
+    ListingAnswer,
     LookupAnswer,
     Misconfigured,
-    Pms,
     PmsName,
     RateLimited,
     ReadFailure,
@@ -19,6 +20,7 @@ from outbox_worker.pms.port import (
     RemoteReservation,
     ReservationAnswer,
     Unavailable,
+    uncounted,
 )
 from outbox_worker.settings import NEEDED_TO_CALL
 
@@ -28,7 +30,24 @@ _NO_SETTING = frozenset({"token_quota", "permission_refused"})
 _ADDRESS = frozenset({"token_address", "wrong_address", "redirect"})
 
 
-async def under_reference(pms: Pms, reference: str) -> tuple[RemoteReservation, ...]:
+class PmsReader(Protocol):
+    """As much of a PMS as a person's question needs; see `port.Pms`."""
+
+    @property
+    def name(self) -> PmsName:
+        """Which one."""
+
+    async def find(self, reference: str, *, further: Further = uncounted) -> LookupAnswer:
+        """Reservations under our reference."""
+
+    async def reservation(self, reservation_id: str) -> ReservationAnswer:
+        """One reservation by id."""
+
+    async def listing(self, listing_id: str) -> ListingAnswer:
+        """One listing by id."""
+
+
+async def under_reference(pms: PmsReader, reference: str) -> tuple[RemoteReservation, ...]:
     """Reservations under our reference, oldest first; empty: the PMS holds none.
 
     Raises:
@@ -44,7 +63,7 @@ async def under_reference(pms: Pms, reference: str) -> tuple[RemoteReservation, 
             raise _unanswered(answer, pms)
 
 
-async def by_id(pms: Pms, reservation_id: str) -> RemoteReservation | None:
+async def by_id(pms: PmsReader, reservation_id: str) -> RemoteReservation | None:
     """One reservation by its id; None: the PMS holds none of that id.
 
     Raises:
@@ -60,7 +79,7 @@ async def by_id(pms: Pms, reservation_id: str) -> RemoteReservation | None:
             raise _unanswered(answer, pms)
 
 
-def _unanswered(answer: Rejected | ReadFailure, pms: Pms) -> PmsUnansweredError:
+def _unanswered(answer: Rejected | ReadFailure, pms: PmsReader) -> PmsUnansweredError:
     match answer:
         case RateLimited(retry_after=wait):
             seconds = max(int(wait.total_seconds()), 1)
@@ -85,7 +104,7 @@ def _unanswered(answer: Rejected | ReadFailure, pms: Pms) -> PmsUnansweredError:
             assert_never(answer)
 
 
-def refused_access(answer: Misconfigured, pms: Pms) -> OutboxError:
+def refused_access(answer: Misconfigured, pms: PmsReader) -> OutboxError:
     """What whoever asks for more than one thing ends with: nothing else is answered either."""
     if answer.code in _NO_SETTING:
         return PmsUnansweredError(
@@ -99,14 +118,14 @@ def refused_access(answer: Misconfigured, pms: Pms) -> OutboxError:
     )
 
 
-def _access_hint(code: str, pms: Pms) -> str:
+def _access_hint(code: str, pms: PmsReader) -> str:
     known = ACCESS.get(code)
     if known is None:
         return f"Correct {_settings(code, pms)}."
     return " ".join((known.step.text, *known.step.commands))
 
 
-def _settings(code: str, pms: Pms) -> str:
+def _settings(code: str, pms: PmsReader) -> str:
     if pms.name is PmsName.GUESTY and code in _ADDRESS:
         return "GUESTY_API_URL"
     return " or ".join(NEEDED_TO_CALL[pms.name])

@@ -24,6 +24,7 @@ from outbox_worker.handlers import price as price_alert
 from outbox_worker.handlers.decide import Doubt, Wanted
 from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
+from outbox_worker.operations.ask_pms import PmsReader
 from outbox_worker.operations.explain_step import Step
 from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.price import UnknownPrice, unknown_price
@@ -40,7 +41,7 @@ from outbox_worker.operations.slices import ORIGIN
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, State, state_of
 from outbox_worker.pms.guesty_parts import Part
-from outbox_worker.pms.port import Mode, Parts, Pms
+from outbox_worker.pms.port import Mode, Parts
 from outbox_worker.sql import query
 
 
@@ -117,7 +118,7 @@ class _Row:
 
 
 async def check(
-    conn: Connection, target: Target, *, pms: Pms, view: PmsView, quiet: timedelta, actor: str
+    conn: Connection, target: Target, *, pms: PmsReader, view: PmsView, quiet: timedelta, actor: str
 ) -> Checked:
     """Ask the PMS about one booking; where the row is in doubt, end the doubt if that is proved.
 
@@ -216,7 +217,7 @@ def judge(found: Sequence[Remote], on_record: str | None) -> Finding:
 
 
 async def _ask(
-    pms: Pms, booking: Booking, wanted: Wanted, parts: Parts, on_record: str | None
+    pms: PmsReader, booking: Booking, wanted: Wanted, parts: Parts, on_record: str | None
 ) -> tuple[Remote, ...]:
     hits = list(await ask_pms.under_reference(pms, booking.reference))
     if on_record is not None and on_record not in {hit.reservation_id for hit in hits}:

@@ -146,18 +146,22 @@ async def list_deliveries(
 async def _unfinished(
     conn: Connection, filters: Filters, fleet: Fleet, *, limit: int, after: Place | None
 ) -> tuple[list[Row], int]:
-    rows = await _rows(
-        conn,
-        "list_unfinished",
+    values = {
         **_common(filters, after),
-        states=[str(state) for state in filters.states if state is not State.SYNCED],
-        closed=[str(destination) for destination in fleet.closed],
-        code=filters.code,
-        tested=filters.tested,
-        after_day=after.day if after else None,
-        limit=limit,
-    )
-    return rows, rows[0]["total"] if rows else 0
+        "states": [str(state) for state in filters.states if state is not State.SYNCED],
+        "closed": [str(destination) for destination in fleet.closed],
+        "code": filters.code,
+        "tested": filters.tested,
+        "after_day": after.day if after else None,
+    }
+    rows = await _rows(conn, "list_unfinished", **values, limit=limit)
+    if len(rows) < limit:
+        return rows, len(rows)
+    # one more than is told, for "or more"
+    most = COUNT_LIMIT + limit + 1
+    counted = await _rows(conn, "count_unfinished_rows", **values, limit=most)
+    # between the two statements some may have been finished
+    return rows, max(counted[0]["n"], len(rows))
 
 
 async def _synced(

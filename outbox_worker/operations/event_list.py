@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from outbox_worker.database import Connection, Row
 from outbox_worker.errors import AmbiguousRefError, NotFoundError
+from outbox_worker.operations.event_payment import EventPayment, payment_of
 from outbox_worker.operations.pages import COUNT_LIMIT, Page
 from outbox_worker.operations.refs import not_utf8
 from outbox_worker.operations.rows import snapshot_from
@@ -17,8 +18,6 @@ from outbox_worker.payments.verdict import EventOutcome
 from outbox_worker.sql import query
 
 _CANDIDATES = 10
-#: Between moment and id in the place that a page ended at; Stripe's ids have no slash.
-_SEPARATOR = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +25,14 @@ class EventFilters:
     """Which events are wanted.
 
     Args:
-        outcomes: Any of them; empty: all.
+        outcomes: Any of them; empty and not ``discarded``: all.
+        discarded: Those that a person has set aside, whose outcome does not count any more.
         types: Any of them: whole (``charge.refunded``) or their beginning (``charge``); empty: all.
         since: Received then or later; aware.
     """
 
     outcomes: tuple[EventOutcome, ...] = ()
+    discarded: bool = False
     types: tuple[str, ...] = ()
     since: datetime | None = None
 
@@ -45,12 +46,14 @@ class ListedEvent:
         livemode: None: it did not say.
         booking: Reference of the booking that it is about, or its id where it has none.
         received_at: Aware UTC.
+        discarded: Whether a person has set it aside.
     """
 
     id: str
     source: str
     type: str
     outcome: EventOutcome
+    discarded: bool
     detail: str | None
     livemode: bool | None
     payment_intent_id: str | None
@@ -65,6 +68,7 @@ class EventFacts:
     Args:
         decided_at: When it got its outcome; aware UTC.
         body_bytes: Length of the signed body; None: no longer kept.
+        payment: What the body says of a payment; None: it reports none, or is no longer kept.
         delivery_id: The row that applies it again; None: there never was a need.
         state: Of that row.
         due_at: When it is applied again by itself; None: never.
@@ -85,6 +89,7 @@ class EventFacts:
     received_at: datetime
     decided_at: datetime
     body_bytes: int | None
+    payment: EventPayment | None
     delivery_id: DeliveryId | None
     state: State | None
     due_at: datetime | None
@@ -92,29 +97,8 @@ class EventFacts:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventPlace:
-    """The event that a page ended with."""
-
-    at: datetime
-    id: str
-
-
-def place_of(text: str) -> EventPlace:
-    """Read what a page named as its end.
-
-    Raises:
-        ValueError: No page ends so.
-    """
-    moment, separator, event_id = text.partition(_SEPARATOR)
-    at = datetime.fromisoformat(moment)
-    if not separator or not event_id or at.tzinfo is None or "\0" in event_id:
-        raise ValueError(f"no page ends at {text!r}")
-    return EventPlace(at=at, id=event_id)
-
-
 async def list_events(
-    conn: Connection, filters: EventFilters, *, limit: int, after: EventPlace | None = None
+    conn: Connection, filters: EventFilters, *, limit: int, after: str | None = None
 ) -> Page[ListedEvent]:
     """One page of events, the newest first.
 
@@ -122,14 +106,20 @@ async def list_events(
         conn: Any connection; only reads.
         filters: Which ones.
         limit: Rows of the page, 1 or more.
-        after: Where the page before ended.
+        after: Id of the event that the page before ended with.
+
+    Raises:
+        NotFoundError: ``after`` is no event's id.
     """
+    place = None if after is None else await _place(conn, after)
+    some = bool(filters.outcomes) or filters.discarded
     values: dict[str, Any] = {
-        "outcomes": [str(outcome) for outcome in filters.outcomes] or None,
+        "outcomes": [str(outcome) for outcome in filters.outcomes] if some else None,
+        "discarded": filters.discarded,
         "types": [pattern for name in filters.types for pattern in _patterns(name)] or None,
         "since": filters.since,
-        "after_at": after.at if after else None,
-        "after_id": after.id if after else None,
+        "after_at": place["received_at"] if place else None,
+        "after_id": place["id"] if place else None,
     }
     cursor = await conn.execute(query("list_events"), {**values, "limit": limit})
     rows = tuple(_listed(row) for row in await cursor.fetchall())
@@ -142,8 +132,21 @@ async def list_events(
         rows=rows,
         more=more,
         more_at_least=more >= COUNT_LIMIT,
-        after=_end(rows[-1]) if more else None,
+        after=rows[-1].id if more else None,
     )
+
+
+async def _place(conn: Connection, event_id: str) -> Row:
+    row = None
+    if "\0" not in event_id and not not_utf8(event_id):
+        cursor = await conn.execute(query("event_place"), {"id": event_id})
+        row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError(
+            f"no page ends with event {event_id!r}",
+            hint="Copy the whole command from the end of the page before.",
+        )
+    return row
 
 
 async def find_event(conn: Connection, ref: str) -> str:
@@ -197,7 +200,7 @@ async def read_event(conn: Connection, event_id: str) -> EventFacts:
     row = await cursor.fetchone()
     if row is None:
         raise NotFoundError(f"no event {event_id} was ever received")
-    return _facts(row)
+    return _facts(row, payment_of(await read_body(conn, event_id)))
 
 
 async def read_body(conn: Connection, event_id: str) -> bytes | None:
@@ -222,10 +225,6 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _end(event: ListedEvent) -> str:
-    return f"{event.received_at.astimezone(UTC).isoformat()}{_SEPARATOR}{event.id}"
-
-
 def _listed(row: Row) -> ListedEvent:
     return ListedEvent(
         id=row["id"],
@@ -237,10 +236,11 @@ def _listed(row: Row) -> ListedEvent:
         payment_intent_id=row["payment_intent_id"],
         booking=_booking(row),
         received_at=row["received_at"],
+        discarded=row["discarded"],
     )
 
 
-def _facts(row: Row) -> EventFacts:
+def _facts(row: Row, payment: EventPayment | None) -> EventFacts:
     owed = row["delivery_id"] is not None
     return EventFacts(
         id=row["id"],
@@ -257,6 +257,7 @@ def _facts(row: Row) -> EventFacts:
         received_at=row["received_at"],
         decided_at=row["decided_at"],
         body_bytes=row["body_bytes"],
+        payment=payment,
         delivery_id=DeliveryId(row["delivery_id"]) if owed else None,
         state=state_of(snapshot_from(row), now=row["now"], held=False) if owed else None,
         due_at=row["due_at"],

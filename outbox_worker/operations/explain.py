@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from outbox_worker.alerts.alert import PRICE_UNKNOWN
+from outbox_worker.alerts.shown import counted
 from outbox_worker.alerts.words_access import ACCESS
 from outbox_worker.bookings.booking import BookingStatus
 from outbox_worker.operations import explain_stay as stay
@@ -327,7 +328,7 @@ def _other(timeline: Timeline, fleet: Fleet) -> _Said:
         return _Said(headline="A worker is at it now.", why=f"worker {delivery.owner}")
     if delivery.failed_at is not None:
         return _Said(
-            headline=f"The {what} was given up after {delivery.attempts} attempts.",
+            headline=f"The {what} was given up after {counted(delivery.attempts, 'attempt')}.",
             why=error,
             steps=(
                 *step.worker(fleet),

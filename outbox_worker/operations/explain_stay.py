@@ -24,6 +24,8 @@ def live_of(timeline: Timeline, fleet: Fleet) -> ReservationFacts | None:
 
 def in_words(held: ReservationFacts) -> str:
     """Where it is, as the beginning of a headline."""
+    if held.unverified:
+        return f"Said to be in {held.pms.display_name} as {held.reservation_id}, not verified"
     return f"In {held.pms.display_name} as {held.reservation_id}"
 
 
@@ -31,10 +33,21 @@ def not_there(timeline: Timeline, fleet: Fleet) -> str:
     """The beginning of a headline for what is owed."""
     booking, live = timeline.booking, live_of(timeline, fleet)
     if live is not None:
+        if _gone(timeline):
+            return f"{live.pms.display_name} has no reservation {live.reservation_id}:"
+        if live.unverified:
+            return f"{in_words(live)}:"
         if booking is not None and booking.status is BookingStatus.CANCELLED:
             return f"Cancelled here, not yet in {live.pms.display_name}:"
         return f"{live.pms.display_name} holds an older state:"
     return f"Not in {fleet.pms}:"
+
+
+def _gone(timeline: Timeline) -> bool:
+    """Whether the last call found that what is on record is not there."""
+    delivery = timeline.delivery
+    parked = delivery is not None and delivery.failed_at is not None
+    return parked and delivery is not None and delivery.error_code == "reservation_gone"
 
 
 def guest_sees(booking: BookingFacts) -> str:
@@ -62,7 +75,13 @@ def risk(timeline: Timeline, fleet: Fleet) -> str:
         return f"The nights may stay blocked in {pms}." if live is not None and owed else ""
     if live is None and delivery is not None and delivery.error_code in NIGHTS_TAKEN:
         return f"The guest counts on nights that {pms} does not give them." if owed else ""
-    if live is None and booking.payment_status is PaymentStatus.COMPLETED:
+    gone = live is None or _gone(timeline)
+    if not gone and live is not None and live.unverified:
+        return (
+            f"If {pms} does not hold {live.reservation_id}, the nights are still on sale in other"
+            " channels."
+        )
+    if gone and booking.payment_status is PaymentStatus.COMPLETED:
         return f"The nights are still on sale in other channels, and {pms} prepares no arrival."
     return f"What {pms} tells other channels and the guest is out of date." if owed else ""
 

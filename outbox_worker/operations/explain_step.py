@@ -10,7 +10,7 @@ from outbox_worker.alerts.words_refused import BY_HAND, REMEDIES
 from outbox_worker.operations.fleet import Fleet
 from outbox_worker.operations.timeline import BookingFacts, DeliveryFacts, Timeline
 from outbox_worker.outbox.delivery import Destination, State
-from outbox_worker.pms.guesty_parts import Part
+from outbox_worker.pms.guesty_parts import Part, fixed_code
 from outbox_worker.pms.port import Mode, PmsName
 
 #: What mends a refusal, by error code; for others the booking itself is to be corrected.
@@ -28,11 +28,6 @@ _LINKED = {
 _UNDER_WAY = frozenset({State.WAITING, State.SENDING, State.RETRYING, State.CHECKING, State.HELD})
 _GONE = "booking_gone"
 _ELSEWHERE = "held_elsewhere"
-#: Of more than one thing that no call can change; of one, its error code says what to do.
-_ALL_FIXED = (
-    "{pms} takes neither a new price nor another guest for a reservation that it holds. Change the"
-    " price, and name, e-mail or phone there by hand, then say that both are done:"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +110,7 @@ def by_hand(timeline: Timeline, code: str, fixed: tuple[Part, ...] = ()) -> Step
     known = None if ours is None else ours.reservation_id
     text = BY_HAND[code]
     if fixed and not elsewhere:
-        text = _ALL_FIXED if len(fixed) > 1 else BY_HAND[f"{fixed[0].value}_fixed"]
+        text = BY_HAND[fixed_code(fixed)]
     return link(timeline, text.format(pms=pms), reservation_id=known)
 
 

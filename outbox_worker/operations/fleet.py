@@ -14,6 +14,7 @@ from outbox_worker.gate import token as tokens
 from outbox_worker.gate.circuit import Cause, State
 from outbox_worker.gate.store import Gate
 from outbox_worker.gate.token_state import UNFINISHED
+from outbox_worker.operations.moments import moment
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.pms import guesty_token
 from outbox_worker.pms.guesty_token import Outlook
@@ -182,11 +183,7 @@ def reason(gate: Gate, ahead: Outlook) -> str:
         ahead: What the next call of Guesty meets.
     """
     if gate.pause is not None:
-        until = (
-            "until resumed"
-            if gate.pause.until is None
-            else f"until {gate.pause.until:%Y-%m-%d %H:%M} UTC"
-        )
+        until = "until resumed" if gate.pause.until is None else f"until {moment(gate.pause.until)}"
         why = f": {gate.pause.reason}" if gate.pause.reason else ""
         return f"paused by {gate.pause.by} {until}{why}"
     circuit = gate.circuit
@@ -196,10 +193,10 @@ def reason(gate: Gate, ahead: Outlook) -> str:
         code = f" ({circuit.code})" if circuit.code else ""
         if circuit.cause is Cause.MISCONFIGURED:
             at = next_access_at(gate, ahead)
-            then = _next_probe(gate) if at is None else next_access(gate, _moment(at, gate.now))
+            then = _next_probe(gate) if at is None else next_access(gate, moment(at))
             return f"{refused(gate)}{code}; {then}"
         return f"its last calls all failed{code}; {_next_probe(gate)}"
-    return f"it asked to be left alone until {gate.hold.until:%H:%M:%S} UTC"
+    return f"it asked to be left alone until {gate.hold.until and moment(gate.hold.until)}"
 
 
 def no_token(gate: Gate) -> str:
@@ -246,12 +243,7 @@ def _next_token(gate: Gate) -> str:
     at = gate.next_token_at
     if at is None:
         return "with the next call"
-    return f"at {_moment(at, gate.now)}, or after `outbox resume {gate.destination}`"
-
-
-def _moment(at: datetime, now: datetime) -> str:
-    """With its day where that is another one."""
-    return f"{at:%H:%M:%S} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+    return f"at {moment(at)}, or after `outbox resume {gate.destination}`"
 
 
 def _next_probe(gate: Gate) -> str:
@@ -259,4 +251,4 @@ def _next_probe(gate: Gate) -> str:
         return "one call is under way to see whether it works again"
     if gate.circuit.until is None or gate.circuit.until <= gate.now:
         return "the next call is tried as soon as there is one to make"
-    return f"one call is tried at {gate.circuit.until:%H:%M:%S} UTC"
+    return f"one call is tried at {moment(gate.circuit.until)}"

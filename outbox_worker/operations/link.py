@@ -21,6 +21,7 @@ from outbox_worker.handlers import price
 from outbox_worker.handlers.booking import TEST_RESERVATION_ID
 from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
+from outbox_worker.operations.ask_pms import PmsReader
 from outbox_worker.operations.check import booking_of, hold, live_reservation
 from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.price import unknown_price
@@ -30,7 +31,7 @@ from outbox_worker.operations.slices import ORIGIN, Request
 from outbox_worker.outbox import store as outbox_store
 from outbox_worker.outbox.delivery import DeliveryId, Destination, Reason
 from outbox_worker.outbox.store import DeliveryRow
-from outbox_worker.pms.port import Parts, Pms, RemoteReservation, ReservationStatus
+from outbox_worker.pms.port import Parts, RemoteReservation, ReservationStatus
 from outbox_worker.sql import query
 
 _LONGEST_ID = 200
@@ -78,6 +79,7 @@ class _Wish:
         fingerprint: Of the state that the PMS was seen to hold.
         vouched: The parts that no call could change there, and that the person vouches for.
         confirms: See `Linked`; what else is on record of it stays.
+        verified: Whether the PMS was asked and holds it.
     """
 
     booking: Booking
@@ -85,6 +87,7 @@ class _Wish:
     fingerprint: str | None
     vouched: Parts
     confirms: bool
+    verified: bool
     view: PmsView
     quiet: timedelta
     request: Request
@@ -112,7 +115,7 @@ async def link(
     target: Target,
     reservation_id: str,
     *,
-    pms: Pms | None,
+    pms: PmsReader | None,
     view: PmsView,
     quiet: timedelta,
     request: Request,
@@ -156,6 +159,7 @@ async def link(
         fingerprint=verified.fingerprint,
         vouched=vouched,
         confirms=confirms,
+        verified=pms is not None,
         view=view,
         quiet=quiet,
         request=request,
@@ -207,7 +211,8 @@ async def _record(conn: Connection, wish: _Wish) -> _Asked:
         await record_action(
             conn,
             actor=request.actor,
-            action="link",
+            # what is on record already was made or seen by a call
+            action="link" if wish.verified or wish.confirms else "link unverified",
             target=request.target,
             affected=1,
             deliveries=[asked.delivery_id],
@@ -305,7 +310,7 @@ async def _refuse_anothers(
 
 
 async def _verify(
-    pms: Pms,
+    pms: PmsReader,
     booking: Booking,
     known: SyncView,
     reservation_id: str,

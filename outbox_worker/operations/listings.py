@@ -9,14 +9,14 @@ from typing import assert_never
 
 from outbox_worker.alerts.shown import token
 from outbox_worker.database import Connection
-from outbox_worker.errors import RefusedError
+from outbox_worker.errors import PmsUnansweredError, RefusedError
 from outbox_worker.operations import ask_pms
 from outbox_worker.operations.actions import record_action
+from outbox_worker.operations.ask_pms import PmsReader
 from outbox_worker.pms.port import (
     Absent,
     Listing,
     Misconfigured,
-    Pms,
     PmsName,
     RateLimited,
     Rejected,
@@ -200,7 +200,7 @@ async def remove_listing(
 
 
 async def check_listings(
-    conn: Connection, rows: Sequence[ListingRow], *, pms: Pms, currency: str
+    conn: Connection, rows: Sequence[ListingRow], *, pms: PmsReader, currency: str
 ) -> AsyncIterator[ListingCheck]:
     """Ask the PMS for each listing, one after the other, and keep its title.
 
@@ -259,9 +259,14 @@ def _set(row: ListingRow) -> str:
     return f"outbox listings set {token(row.slug) or 'SLUG'} LISTING_ID"
 
 
-async def _ask(pms: Pms, listing_id: str, currency: str) -> tuple[Listing | None, tuple[str, ...]]:
+async def _ask(
+    pms: PmsReader, listing_id: str, currency: str
+) -> tuple[Listing | None, tuple[str, ...]]:
     """The listing, if there is one, and what is wrong with it."""
-    answer = await pms.listing(listing_id)
+    try:
+        answer = await pms.listing(listing_id)
+    except PmsUnansweredError as error:
+        return None, (f"{NOT_CHECKED}{error}",)
     match answer:
         case Listing():
             return answer, tuple(_faults(answer, currency))

@@ -14,6 +14,8 @@ from outbox_worker.alerts.alert import AlertKind
 from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
 from outbox_worker.database import Connection, Row
 from outbox_worker.errors import DecodeError
+from outbox_worker.operations.event_list import read_body
+from outbox_worker.operations.event_payment import EventPayment, payment_of
 from outbox_worker.operations.fleet import Fleet
 from outbox_worker.operations.refs import Subject, Target
 from outbox_worker.operations.rows import snapshot_from
@@ -61,13 +63,20 @@ class BookingFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationFacts:
-    """What a PMS is known to hold; ``state_known``: whether we know in which state."""
+    """What a PMS is known to hold.
+
+    Args:
+        state_known: Whether we know in which state.
+        unverified: Whether only a person says so: it was linked without asking the PMS, and no
+            call to it has succeeded since.
+    """
 
     pms: PmsName
     reservation_id: str
     mode: Mode
     state_known: bool
     updated_at: datetime
+    unverified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +125,11 @@ class AlertFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFacts:
-    """An inbound event that is the subject itself."""
+    """An inbound event that is the subject itself.
+
+    Args:
+        payment: What its body says of a payment; None: it reports none, or is no longer kept.
+    """
 
     source: str
     id: str
@@ -125,6 +138,7 @@ class EventFacts:
     detail: str | None
     received_at: datetime
     decided_at: datetime
+    payment: EventPayment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +215,7 @@ async def read_timeline(conn: Connection, target: Target, fleet: Fleet) -> Timel
     return Timeline(
         target=target,
         booking=booking,
-        event=next((_event(row) for row in events if row["id"] == event_id), None),
+        event=None if event_id is None else await _event(conn, events, event_id),
         reservations=tuple(
             ReservationFacts(
                 pms=PmsName(row["pms"]),
@@ -209,6 +223,7 @@ async def read_timeline(conn: Connection, target: Target, fleet: Fleet) -> Timel
                 mode=Mode(row["mode"]),
                 state_known=row["state_known"],
                 updated_at=row["updated_at"],
+                unverified=row["unverified"],
             )
             for row in reservations
         ),
@@ -292,7 +307,10 @@ def _open_alert(row: Row) -> AlertFacts:
     )
 
 
-def _event(row: Row) -> EventFacts:
+async def _event(conn: Connection, rows: list[Row], event_id: str) -> EventFacts | None:
+    row = next((row for row in rows if row["id"] == event_id), None)
+    if row is None:
+        return None
     return EventFacts(
         source=row["source"],
         id=row["id"],
@@ -301,6 +319,7 @@ def _event(row: Row) -> EventFacts:
         detail=row["detail"],
         received_at=row["received_at"],
         decided_at=row["decided_at"],
+        payment=payment_of(await read_body(conn, event_id)),
     )
 
 
@@ -360,7 +379,12 @@ def _action_entries(rows: list[Row]) -> Iterator[Entry]:
     for row in rows:
         others = f", one of {row['affected']}" if row["affected"] > 1 else ""
         why = f": {row['reason']}" if row["reason"] else ""
-        text = f"{row['action']} by {row['actor']}{others}{why}"
+        action, unasked = row["action"], ""
+        if action.startswith("link"):
+            # its target is REF and RESERVATION_ID
+            unasked = ", without asking the PMS" if action == "link unverified" else ""
+            action = f"link to {row['target'].rpartition(' ')[2]}"
+        text = f"{action} by {row['actor']}{unasked}{others}{why}"
         yield Entry(at=row["at"], kind=EntryKind.ACTION, text=text)
 
 

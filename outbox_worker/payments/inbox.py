@@ -42,6 +42,9 @@ _NOT_NOW = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     pg.ReadOnlySqlTransaction,
+    # these end the session, and psycopg calls them neither
+    pg.IdleInTransactionSessionTimeout,
+    pg.TransactionTimeout,
 )
 
 
@@ -98,6 +101,7 @@ async def receive(
         DatabaseError: Postgres refused even to keep the event.
     """
     verdict = at_sight(event, livemode=rules.livemode, account=rules.account)
+    failure = None
     with translated():
         if verdict is None:
             try:
@@ -110,12 +114,14 @@ async def receive(
             except _NOT_NOW:
                 raise
             except Exception as error:  # noqa: BLE001 - one event is executed here; its bug must not cost it
-                verdict = _failed(event, error)
+                verdict, failure = _failed(error), error
         async with store.transaction(conn, origin="receiver"):
             if not await store.insert(conn, event, body, verdict):
                 return _RECEIVED_BEFORE
             await _follow(conn, event.id, verdict, rules, owed=True)
-            return _receipt(verdict)
+    if failure is not None:
+        _say(event, verdict, failure)
+    return _receipt(verdict)
 
 
 async def redrive(
@@ -153,14 +159,15 @@ async def redrive(
         except Exception as error:
             if event is None:
                 raise
-            verdict = _failed(event, error)
+            verdict, failure = _failed(error), error
         async with store.transaction(conn, origin="inbox", within=within):
             body = await _lock_unsettled(conn, event_id)
             if isinstance(body, Receipt):
                 return body
-            await store.conclude(conn, event_id, verdict, sync=False)
+            await store.decide(conn, event_id, verdict, sync=False)
             await _follow(conn, event_id, verdict, rules, owed=False)
-            return _receipt(verdict)
+    _say(event, verdict, failure)
+    return _receipt(verdict)
 
 
 async def wake(conn: Connection) -> None:
@@ -188,19 +195,21 @@ async def _lock_unsettled(conn: Connection, event_id: str) -> bytes | Receipt:
     return kept.body
 
 
-def _failed(event: StripeEvent, error: Exception) -> Verdict:
+def _failed(error: Exception) -> Verdict:
     """What applying it did is undone: the event itself is kept."""
-    fault = _fault(error)
+    return Verdict(outcome=EventOutcome.FAILED, detail=_fault(error))
+
+
+def _say(event: StripeEvent, verdict: Verdict, error: Exception) -> None:
     logger().error(
         Event.EVENT_FAILED,
-        message=f"event {event.id} is kept, but it could not be applied: {fault}",
+        message=f"event {event.id} is kept, but it could not be applied: {verdict.detail}",
         event_id=event.id,
         event_type=event.type,
-        reason=fault,
+        reason=verdict.detail,
         # where Postgres refused, the statement says enough, and its message quotes values
         exc_info=None if isinstance(error, psycopg.Error) else error,
     )
-    return Verdict(outcome=EventOutcome.FAILED, detail=fault)
 
 
 async def _apply(conn: Connection, event: StripeEvent, rules: InboxRules) -> Verdict:
@@ -212,7 +221,9 @@ async def _apply(conn: Connection, event: StripeEvent, rules: InboxRules) -> Ver
     if sync and verdict.outcome is EventOutcome.NO_CHANGE:
         detail = f"{verdict.detail}; its sync was requested"
         verdict = replace(verdict, outcome=EventOutcome.APPLIED, detail=detail)
-    await store.conclude(conn, event.id, verdict, sync=sync)
+    if booking_id is not None and verdict.change is not None:
+        await store.change_booking(conn, booking_id, verdict.change)
+    await store.decide(conn, event.id, verdict, sync=sync)
     return verdict
 
 

@@ -16,12 +16,17 @@ from psycopg.pq import TransactionStatus
 from outbox_worker.bookings.booking import BookingId, BookingStatus, PaymentStatus
 from outbox_worker.bookings.transition import Change, PayableBooking, Sync
 from outbox_worker.database import Connection, Row
-from outbox_worker.errors import DatabaseUnreachableError, DecodeError, SchemaError
+from outbox_worker.errors import (
+    DatabaseError,
+    DatabaseUnreachableError,
+    DecodeError,
+    SchemaError,
+)
 from outbox_worker.payments.stripe_event import StripeEvent
 from outbox_worker.payments.verdict import EventOutcome, Verdict
 from outbox_worker.sql import query
 
-#: Time of one transaction, so that it ends before a sender gives up, and the shares of its waits:
+#: Time of one transaction, of which an event may take two, and the shares of its waits:
 #: 2 s for a lock, 5 s for a statement, 10 s for us between two of them.
 LONGEST = timedelta(seconds=8)
 _SHARES = {"lock_timeout": 0.25, "statement_timeout": 0.625, "idle_timeout": 1.25}
@@ -70,6 +75,7 @@ async def transaction(
 
     Raises:
         DatabaseUnreachableError: Postgres is read-only.
+        DatabaseError: A statement has failed and the block went on; nothing is committed.
         psycopg.Error: As it came; nothing is committed, or the connection was lost over the commit.
     """
     bounds = {name: _milliseconds(within * share) for name, share in _SHARES.items()}
@@ -78,9 +84,9 @@ async def transaction(
     try:
         await AsyncClientCursor(conn).execute(message, {**bounds, "origin": origin})
         yield
-        if conn.info.transaction_status is not TransactionStatus.INTRANS:
+        if conn.info.transaction_status is TransactionStatus.INERROR:
             # Postgres answers the COMMIT of a transaction that has failed by rolling it back
-            raise psycopg.InterfaceError("a statement of the transaction has failed")  # noqa: TRY301 - rolled back below
+            raise DatabaseError("a statement of the transaction has failed")  # noqa: TRY301 - rolled back below
         await conn.commit()
     except BaseException as error:
         try:
@@ -103,7 +109,7 @@ async def insert(
         conn: Inside the transaction.
         event: As it was read.
         body: The signed bytes.
-        verdict: What became of it; None: `conclude` says that in the same transaction.
+        verdict: What became of it; None: `decide` says that in the same transaction.
 
     Returns:
         False when it is kept already, after waiting for whoever is keeping it.
@@ -127,38 +133,27 @@ async def insert(
     return row is not None
 
 
-async def conclude(conn: Connection, event_id: str, verdict: Verdict, *, sync: bool) -> None:
-    """Change the booking, ask for its sync, and write down what became of the event.
+async def decide(conn: Connection, event_id: str, verdict: Verdict, *, sync: bool) -> None:
+    """Write down what became of an event, and ask for the sync of its booking.
 
     Args:
-        conn: Inside the transaction that has kept or locked the event, and locked the booking.
+        conn: Inside the transaction that has kept or locked the event, and changed the booking.
         event_id: Of that event.
-        verdict: Its booking is changed where it has a change.
-        sync: Whether the PMS is to hold the booking as it is then.
-
-    Raises:
-        SchemaError: The booking is locked and yet not changed: a policy or a trigger of the site
-            swallowed the update.
+        verdict: Its outcome and booking.
+        sync: Whether the PMS is to hold the booking as it is now. False leaves the site's own
+            tables alone, whatever is wrong with them.
     """
-    change = verdict.change or Change()
-    row = await _one(
+    await _one(
         conn,
-        "inbox_conclude",
+        "inbox_decide",
         {
             "id": event_id,
             "outcome": verdict.outcome,
             "detail": verdict.detail,
             "booking_id": verdict.booking_id,
-            "change": verdict.change is not None,
-            "status": change.status,
-            "payment_status": change.payment_status,
-            "intent_id": change.intent_id,
-            "charge_id": change.charge_id,
             "sync": sync,
         },
     )
-    if row["changed"] != (verdict.change is not None):
-        raise SchemaError(f"booking {verdict.booking_id} cannot be changed by this role")
 
 
 async def lock_event(conn: Connection, event_id: str) -> KeptEvent | None:
@@ -206,6 +201,28 @@ async def lock_bookings(conn: Connection, event: StripeEvent) -> list[PayableBoo
 async def knows_property(conn: Connection, property_id: UUID) -> bool:
     """Whether the site has this property."""
     return bool((await _one(conn, "inbox_knows_property", {"property_id": property_id}))["known"])
+
+
+async def change_booking(conn: Connection, booking_id: UUID, change: Change) -> None:
+    """Write a change into a locked booking.
+
+    Raises:
+        SchemaError: The booking is locked and yet not changed: a policy or a trigger of the site
+            swallowed the update.
+    """
+    row = await _row(
+        conn,
+        "inbox_change_booking",
+        {
+            "booking_id": booking_id,
+            "status": change.status,
+            "payment_status": change.payment_status,
+            "intent_id": change.intent_id,
+            "charge_id": change.charge_id,
+        },
+    )
+    if row is None:
+        raise SchemaError(f"booking {booking_id} cannot be changed by this role")
 
 
 async def is_wanted(conn: Connection, booking_id: UUID, sync: Sync) -> bool:

@@ -120,10 +120,16 @@ def failed_write(answer: Answered, speaker: Speaker) -> Ambiguous:
     )
 
 
-def rate_limited(answer: Answered, *, otherwise: timedelta = DEFAULT_RETRY) -> RateLimited:
+def rate_limited(
+    answer: Answered, speaker: Speaker, *, otherwise: timedelta = DEFAULT_RETRY
+) -> RateLimited:
     """A 429; ``otherwise`` is the wait where it does not say for how long."""
     wait = retry_after(answer.headers, now=datetime.now(UTC))
-    return RateLimited(retry_after=otherwise if wait is None else wait, http_status=answer.status)
+    return RateLimited(
+        retry_after=otherwise if wait is None else wait,
+        http_status=answer.status,
+        message=f"{speaker.name} asked to slow down",
+    )
 
 
 def redirected(status: int, speaker: Speaker) -> Misconfigured:

@@ -52,6 +52,7 @@ class Guestly:
     def __init__(self, *, api_url: str, api_key: str, timeout: timedelta, connections: int) -> None:
         self._http = PmsHttp(
             base_url=api_url,
+            name=PmsName.GUESTLY.display_name,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=timeout,
             connections=connections,

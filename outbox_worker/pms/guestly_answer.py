@@ -141,7 +141,7 @@ def _common(answer: Answered) -> RateLimited | Misconfigured | None:
     """What means the same for every call."""
     status = answer.status
     if status == codes.TOO_MANY_REQUESTS:
-        return exchange_answer.rate_limited(answer)
+        return exchange_answer.rate_limited(answer, _GUESTLY)
     if status == codes.UNAUTHORIZED:
         return Misconfigured(
             code="unauthorized",

@@ -74,7 +74,7 @@ def hits(answer: Any, reference: str) -> tuple[RemoteReservation, ...]:
     ]
     if results and not ours and not _is_whole(answer.get("count"), results):
         raise UnfilteredError(
-            "the PMS ignored the reference looked for and does not say that this is its whole list"
+            "Guestly ignored the reference looked for and does not say that this is its whole list"
         )
     if ours and all(moment(hit, "createdAt") is not None for hit in ours):
         ours.sort(key=lambda hit: moment(hit, "createdAt") or datetime.min.replace(tzinfo=UTC))

@@ -226,7 +226,7 @@ def _common(answer: Answered) -> RateLimited | Misconfigured | TokenRefused | No
         spent = rate_headers.rest_of_spent(
             rate_headers.remaining(answer.headers), now=datetime.now(UTC)
         )
-        return exchange_answer.rate_limited(answer, otherwise=spent or DEFAULT_RETRY)
+        return exchange_answer.rate_limited(answer, GUESTY, otherwise=spent or DEFAULT_RETRY)
     if codes.is_redirect(status):
         return exchange_answer.redirected(status, GUESTY)
     said = refusal.spoken(answer.body)

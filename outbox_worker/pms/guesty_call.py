@@ -17,6 +17,7 @@ from outbox_worker.pms.port import (
     Absent,
     Ambiguous,
     Misconfigured,
+    PmsName,
     RateLimited,
     ReadFailure,
     Rejected,
@@ -51,7 +52,13 @@ class GuestyCalls:
     def __init__(
         self, *, api_url: str, tokens: TokenSource, timeout: timedelta, connections: int
     ) -> None:
-        self._http = PmsHttp(base_url=api_url, headers={}, timeout=timeout, connections=connections)
+        self._http = PmsHttp(
+            base_url=api_url,
+            name=PmsName.GUESTY.display_name,
+            headers={},
+            timeout=timeout,
+            connections=connections,
+        )
         self._tokens = tokens
         self._heard: dict[timedelta, Remaining] = {}
 

@@ -118,6 +118,11 @@ def fixed_otherwise(held: Parts, target: Parts) -> tuple[Part, ...]:
     )
 
 
+def fixed_code(fixed: tuple[Part, ...]) -> str:
+    """Error code of what no call can change; ``fixed`` as `Fixed.parts`."""
+    return f"{'_and_'.join(part.value for part in fixed)}_fixed"
+
+
 def by_hand(fixed: tuple[Part, ...], reservation_id: str, reservation: Reservation) -> Unsupported:
     """What a person has to do where only what no call can change is left to be changed."""
     link = f"outbox link {shlex.quote(reservation.reference)} {shlex.quote(reservation_id)}"
@@ -128,7 +133,7 @@ def by_hand(fixed: tuple[Part, ...], reservation_id: str, reservation: Reservati
         for part in fixed
     )
     return Unsupported(
-        code=f"{fixed[0].value}_fixed",
+        code=fixed_code(fixed),
         message=f"Guesty takes no change of {what} by its API: change it in Guesty, then: {link}",
     )
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from outbox_worker.pms.guesty_token_answer import Minted, NotMinted, read
 from outbox_worker.pms.http import PmsHttp
+from outbox_worker.pms.port import PmsName
 
 
 class Endpoint:
@@ -25,7 +26,13 @@ class Endpoint:
     def __init__(
         self, *, api_url: str, client_id: str, client_secret: str, timeout: timedelta
     ) -> None:
-        self._http = PmsHttp(base_url=api_url, headers={}, timeout=timeout, connections=1)
+        self._http = PmsHttp(
+            base_url=api_url,
+            name=PmsName.GUESTY.display_name,
+            headers={},
+            timeout=timeout,
+            connections=1,
+        )
         self._form = urlencode(
             {
                 "grant_type": "client_credentials",

@@ -17,14 +17,18 @@ QUOTA_SPENT = "token_quota"
 TOKEN_LIMITED = "token_limited"  # noqa: S105 - a code, no secret
 PERMISSION_REFUSED = "permission_refused"
 
-#: What each refusal of our access is, in words that begin a sentence or follow "it is held: ".
-REFUSED_ACCESS: Mapping[str, str] = MappingProxyType(
+#: What each refusal of our access is, in words that follow the name of the PMS.
+REFUSES: Mapping[str, str] = MappingProxyType(
     {
-        CREDENTIALS_REFUSED: "Guesty refuses our client id or secret",
-        QUOTA_SPENT: "Guesty grants no more access tokens for now",
-        TOKEN_ADDRESS: "Guesty's token endpoint is not at our address",
-        PERMISSION_REFUSED: "Guesty refuses our API client a permission",
+        CREDENTIALS_REFUSED: "refuses our client id or secret",
+        QUOTA_SPENT: "grants no more access tokens for now",
+        TOKEN_ADDRESS: "has no token endpoint at our address",
+        PERMISSION_REFUSED: "refuses our API client a permission",
     }
+)
+#: The same in words that begin a sentence or follow "it is held: ".
+REFUSED_ACCESS: Mapping[str, str] = MappingProxyType(
+    {code: f"Guesty {words}" for code, words in REFUSES.items()}
 )
 
 

@@ -77,6 +77,7 @@ class PmsHttp:
 
     Args:
         base_url: ``https://host[:port][/path]``; the settings have checked its scheme.
+        name: The PMS as messages call it.
         headers: Sent with every request, the authorization among them.
         timeout: Bounds each whole call, waiting for a free connection included.
         connections: Calls at the same time; more of them wait.
@@ -86,13 +87,20 @@ class PmsHttp:
     """
 
     def __init__(
-        self, *, base_url: str, headers: Mapping[str, str], timeout: timedelta, connections: int
+        self,
+        *,
+        base_url: str,
+        name: str,
+        headers: Mapping[str, str],
+        timeout: timedelta,
+        connections: int,
     ) -> None:
+        self._name = name
         self._base_url = base_url.rstrip("/")
         try:
             https = httpx.URL(self._base_url).scheme == "https"
         except httpx.InvalidURL:
-            raise ValueError("the address of the PMS is not a URL") from None
+            raise ValueError(f"the address of {name} is not a URL") from None
         self._headers = {
             "Accept": "application/json",
             # compressed answers would have to be bounded twice
@@ -100,9 +108,9 @@ class PmsHttp:
             "User-Agent": f"booking-outbox/{__version__}",
             **headers,
         }
-        for name, value in self._headers.items():
+        for header, value in self._headers.items():
             if not (value.isascii() and value.isprintable() and value == value.strip()):
-                raise ValueError(f"the header {name} cannot be sent: it holds unusual characters")
+                raise ValueError(f"the header {header} cannot be sent: it holds unusual characters")
         self._timeout = timeout.total_seconds()
         # without certificate authorities nothing is trusted, and nothing needs to be loaded
         context = (
@@ -150,7 +158,7 @@ class PmsHttp:
         except TimeoutError:
             return self._late(progress)
         except Exception as exc:  # noqa: BLE001 # a write of unknown outcome must not look like a crash
-            return _failure(exc, progress)
+            return _failure(exc, progress, self._name)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -167,12 +175,12 @@ class PmsHttp:
         if progress.sent:
             return Broken(
                 code="timeout",
-                message=f"The PMS did not answer in full within {self._timeout:g} s",
+                message=f"{self._name} did not answer in full within {self._timeout:g} s",
                 status=progress.status,
             )
         return NotSent(
             code="connect_timeout",
-            message=f"No connection to the PMS was to be had within {self._timeout:g} s",
+            message=f"No connection to {self._name} was to be had within {self._timeout:g} s",
         )
 
 
@@ -245,7 +253,7 @@ def _segment(text: str) -> str:
     return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
-def _failure(exc: Exception, progress: _Progress) -> NotSent | Broken:
+def _failure(exc: Exception, progress: _Progress, name: str) -> NotSent | Broken:
     """What an exception of httpx proves.
 
     httpcore raises the two connect errors, and passes on what name resolution and TLS raise,
@@ -254,32 +262,32 @@ def _failure(exc: Exception, progress: _Progress) -> NotSent | Broken:
     """
     before_sending = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, OSError)
     if not progress.sent and isinstance(exc, before_sending):
-        code, message = _not_sent(exc)
+        code, message = _not_sent(exc, name)
         return NotSent(code=code, message=message)
     return Broken(
         code="connection_lost",
-        message=f"The connection broke before the PMS's answer was whole ({type(exc).__name__})",
+        message=f"The connection broke before {name}'s answer was whole ({type(exc).__name__})",
         status=progress.status,
     )
 
 
-def _not_sent(exc: Exception) -> tuple[str, str]:
+def _not_sent(exc: Exception, name: str) -> tuple[str, str]:
     # first, because a handshake that ran out of time has a TLS error ("want read") among its causes
     if isinstance(exc, httpx.TimeoutException):
-        return "connect_timeout", "No connection to the PMS was made in time"
+        return "connect_timeout", f"No connection to {name} was made in time"
     for cause in _causes(exc):
         match cause:
             case ssl.SSLCertVerificationError():
-                return "tls_failed", f"The PMS's certificate is not trusted: {cause.verify_message}"
+                return "tls_failed", f"{name}'s certificate is not trusted: {cause.verify_message}"
             case ssl.SSLError():
-                return "tls_failed", f"No TLS connection to the PMS: {cause.reason or 'handshake'}"
+                return "tls_failed", f"No TLS connection to {name}: {cause.reason or 'handshake'}"
             case socket.gaierror():
-                return "dns_failed", "The host name of the PMS was not resolved"
+                return "dns_failed", f"The host name of {name} was not resolved"
             case ConnectionRefusedError():
-                return "connection_refused", "The PMS refused the connection"
+                return "connection_refused", f"{name} refused the connection"
             case _:
                 continue
-    return "connect_failed", "No connection to the PMS could be made"
+    return "connect_failed", f"No connection to {name} could be made"
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:

@@ -95,6 +95,7 @@ class Front:
             outcome=NO_ANSWER,
             code=None,
             fault=None,
+            swallowed=False,
             effect=None,
             repeated=False,
             took_ms=0.0,
@@ -143,7 +144,9 @@ class Front:
         ):
             return exchange, Broken()
         answer = Answer(status=200, document={})
-        if rule is None or goes_on(rule):
+        if rule is not None and not goes_on(rule):
+            exchange = replace(exchange, swallowed=True)
+        else:
             answer = await self._performed(call, verdict)
         if rule is None:
             outcome, response = str(answer.status), answer.response()

@@ -28,6 +28,7 @@ class Exchange:
         outcome: HTTP status as text, or ``no answer``.
         code: The answer's ``error.code``, or None.
         fault: The fault that struck, or None.
+        swallowed: Whether the fault kept it from being carried out.
         effect: Number of the effect that it had, or None.
         repeated: Whether a honoured idempotency key repeated the first answer.
         took_ms: Milliseconds until the answer was decided; a hang or a slow body comes on top.
@@ -42,6 +43,7 @@ class Exchange:
     outcome: str
     code: str | None
     fault: str | None
+    swallowed: bool
     effect: int | None
     repeated: bool
     took_ms: float
@@ -78,6 +80,7 @@ class Traffic:
     _requests: Counter[str] = field(default_factory=Counter)
     _outcomes: Counter[str] = field(default_factory=Counter)
     _faults: Counter[str] = field(default_factory=Counter)
+    _swallowed: Counter[str] = field(default_factory=Counter)
     _effects: Counter[EffectKind] = field(default_factory=Counter)
     _repeated: int = 0
 
@@ -92,6 +95,8 @@ class Traffic:
         self._outcomes[exchange.outcome] += 1
         if exchange.fault is not None:
             self._faults[exchange.fault] += 1
+        if exchange.swallowed:
+            self._swallowed[exchange.operation or "other"] += 1
         self._repeated += exchange.repeated
         self.recent.appendleft(exchange)
         self.journal.note_request(exchange.line())
@@ -105,6 +110,7 @@ class Traffic:
         return {
             "effects": {kind.value: self._effects[kind] for kind in EffectKind},
             "requests": dict(sorted(self._requests.items())),
+            "swallowed": dict(sorted(self._swallowed.items())),
             "outcomes": dict(sorted(self._outcomes.items())),
             "faults": dict(sorted(self._faults.items())),
             "repeated": self._repeated,
@@ -113,7 +119,7 @@ class Traffic:
     def reset(self) -> None:
         """Forget everything but the request number."""
         self.recent.clear()
-        for counter in (self._requests, self._outcomes, self._faults):
+        for counter in (self._requests, self._outcomes, self._faults, self._swallowed):
             counter.clear()
         self._effects.clear()
         self._repeated = 0

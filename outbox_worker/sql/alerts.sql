@@ -98,6 +98,14 @@ select a.id
 from outbox.alert a
 where a.kind = %(kind)s::text and a.fingerprint = %(fingerprint)s::text and a.resolved_at is null
 
+-- name: alert_open_of_gate
+select a.id
+from outbox.alert a
+where a.resolved_at is null and a.kind = any ('{circuit_open,misconfigured}')
+  and (a.fingerprint = %(destination)s::text or starts_with(a.fingerprint, %(destination)s::text || ':'))
+  and a.fingerprint <> %(destination)s::text || ':rate_limited'
+order by a.id
+
 -- name: alert_open_about
 -- Open alerts of these kinds about these bookings; a price that is not known counts while there is a stay to be paid.
 select a.id, a.booking_id

@@ -1,10 +1,15 @@
 -- Inbound events as operators see them. Nothing of a body but its length, save where a person asks for the body itself.
 
 -- name: list_events
--- The newest first, in the order of the index on received_at.
-select e.source, e.id, e.type, e.outcome, e.detail, e.livemode, e.payment_intent_id, e.booking_id, b.booking_reference, e.received_at
+-- The newest first, in the order of the index on received_at. What a person has set aside has no other outcome any more.
+with aside as materialized (
+  select d.key from outbox.delivery d where d.destination = 'inbox' and d.discarded_at is not null)
+select e.source, e.id, e.type, e.outcome, e.detail, e.livemode, e.payment_intent_id, e.booking_id, b.booking_reference, e.received_at,
+       e.id in (select a.key from aside a) as discarded
 from outbox.inbox_event e left join public.bookings b on b.id = e.booking_id
-where (%(outcomes)s::text[] is null or e.outcome = any (%(outcomes)s::text[]))
+where (%(outcomes)s::text[] is null
+       or e.outcome = any (%(outcomes)s::text[]) and e.id not in (select a.key from aside a)
+       or %(discarded)s::boolean and e.id in (select a.key from aside a))
   and (%(types)s::text[] is null or e.type like any (%(types)s::text[]))
   and (%(since)s::timestamptz is null or e.received_at >= %(since)s::timestamptz)
   and (%(after_id)s::text is null or (e.received_at, e.id) < (%(after_at)s::timestamptz, %(after_id)s::text))
@@ -13,13 +18,20 @@ limit %(limit)s
 
 -- name: count_events
 -- So many are counted at most.
+with aside as materialized (
+  select d.key from outbox.delivery d where d.destination = 'inbox' and d.discarded_at is not null)
 select count(*) as n from (
   select from outbox.inbox_event e
-  where (%(outcomes)s::text[] is null or e.outcome = any (%(outcomes)s::text[]))
+  where (%(outcomes)s::text[] is null
+         or e.outcome = any (%(outcomes)s::text[]) and e.id not in (select a.key from aside a)
+         or %(discarded)s::boolean and e.id in (select a.key from aside a))
     and (%(types)s::text[] is null or e.type like any (%(types)s::text[]))
     and (%(since)s::timestamptz is null or e.received_at >= %(since)s::timestamptz)
     and (%(after_id)s::text is null or (e.received_at, e.id) < (%(after_at)s::timestamptz, %(after_id)s::text))
   limit %(limit)s) x
+
+-- name: event_place
+select e.received_at, e.id from outbox.inbox_event e where e.source = any ('{stripe,pms}') and e.id = %(id)s::text
 
 -- name: event_named
 -- Every source is named: before Postgres 18 the primary key serves no condition on the id alone.

@@ -41,26 +41,24 @@ from locked l order by l.created_at, l.id
 -- name: inbox_knows_property
 select exists (select from public.properties p where p.id = %(property_id)s::uuid) as known
 
--- name: inbox_conclude
--- What an event changes, the sync that it asks for, and what became of it: fewer round trips while the booking is locked.
--- A function that is called here sees what the statement has changed so far; the count has the change come first.
-with changed as (
-  update public.bookings b set
-    status                   = coalesce(%(status)s::text, b.status),
-    payment_status           = coalesce(%(payment_status)s::text, b.payment_status),
-    stripe_payment_intent_id = coalesce(%(intent_id)s::text, b.stripe_payment_intent_id),
-    stripe_charge_id         = coalesce(%(charge_id)s::text, b.stripe_charge_id),
-    confirmed_at             = case when %(status)s::text = 'confirmed' then coalesce(b.confirmed_at, now()) else b.confirmed_at end,
-    cancelled_at             = case when %(status)s::text = 'cancelled' then coalesce(b.cancelled_at, now()) else b.cancelled_at end
-  where b.id = case when %(change)s::boolean then %(booking_id)s::uuid end
-  returning b.id),
-decided as (
-  update outbox.inbox_event e
-  set outcome = %(outcome)s::text, detail = left(%(detail)s::text, 500), booking_id = coalesce(%(booking_id)s::uuid, e.booking_id), decided_at = now()
-  where e.source = 'stripe' and e.id = %(id)s::text)
-select c.changed,
-       case when %(sync)s::boolean then outbox.request_sync(%(booking_id)s::uuid, 'stripe', %(id)s::text) end as sync
-from (select count(*) = 1 as changed from changed) c
+-- name: inbox_change_booking
+-- A statement of its own: the site may have rules and triggers on its table, and what changes nothing must not meet them.
+update public.bookings b set
+  status                   = coalesce(%(status)s::text, b.status),
+  payment_status           = coalesce(%(payment_status)s::text, b.payment_status),
+  stripe_payment_intent_id = coalesce(%(intent_id)s::text, b.stripe_payment_intent_id),
+  stripe_charge_id         = coalesce(%(charge_id)s::text, b.stripe_charge_id),
+  confirmed_at             = case when %(status)s::text = 'confirmed' then coalesce(b.confirmed_at, now()) else b.confirmed_at end,
+  cancelled_at             = case when %(status)s::text = 'cancelled' then coalesce(b.cancelled_at, now()) else b.cancelled_at end
+where b.id = %(booking_id)s::uuid
+returning b.id
+
+-- name: inbox_decide
+-- What became of an event, and the sync that it asks for: a round trip less while the booking is locked.
+update outbox.inbox_event e
+set outcome = %(outcome)s::text, detail = left(%(detail)s::text, 500), booking_id = coalesce(%(booking_id)s::uuid, e.booking_id), decided_at = now()
+where e.source = 'stripe' and e.id = %(id)s::text
+returning case when %(sync)s::boolean then outbox.request_sync(%(booking_id)s::uuid, 'stripe', %(id)s::text) end as sync
 
 -- name: inbox_known_to_pms
 -- A statement of its own, after the booking is locked: only then does it see what others have requested meanwhile.

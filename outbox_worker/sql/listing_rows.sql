@@ -3,6 +3,7 @@
 
 -- name: list_unfinished
 -- Soonest check-in first: what is most urgent. The words are those of outbox.delivery.State, in the order in which state_of decides.
+-- Only the page's rows are sorted to their end: they are counted by a query of its own.
 -- A check-in date that Python cannot hold is read as missing, as in bookings.sql.
 with candidate as (
   select d.* from outbox.delivery d where d.due_at is not null
@@ -33,7 +34,7 @@ placed as (
   where n.state = any (%(states)s::text[]))
 select p.id, p.destination, p.key, p.state, p.since, p.due_at, p.attempts, p.round, p.last_error_code, p.booking_reference, p.check_in_date,
        exists (select from outbox.reservation r where r.booking_id = p.booking_id and r.mode = 'test') as tested,
-       count(*) over () as total, now() as now
+       now() as now
 from placed p
 where (%(since)s::timestamptz is null or p.since >= %(since)s::timestamptz)
   and (not %(tested)s::boolean or exists (select from outbox.reservation r where r.booking_id = p.booking_id and r.mode = 'test'))
@@ -41,6 +42,43 @@ where (%(since)s::timestamptz is null or p.since >= %(since)s::timestamptz)
        or (coalesce(p.check_in_date, 'infinity'::date), p.id) > (coalesce(%(after_day)s::date, 'infinity'::date), %(after_id)s::bigint))
 order by coalesce(p.check_in_date, 'infinity'::date), p.id
 limit %(limit)s
+
+-- name: count_unfinished_rows
+-- So many are counted at most.
+with candidate as (
+  select d.* from outbox.delivery d where d.due_at is not null
+  union all
+  select d.* from outbox.delivery d where d.failed_at is not null and d.due_at is null
+  union all
+  select d.* from outbox.delivery d where d.discarded_at is not null),
+named as (
+  select c.id, c.requested_at, c.claimed_at, c.failed_at, c.discarded_at,
+         case when c.lease_until > now()                    then 'sending'
+              when c.discarded_at is not null               then 'discarded'
+              when c.failed_at is not null                  then case when c.due_at is null then 'rejected' else 'failed' end
+              when c.delivered = c.requested                then 'synced'
+              when c.destination = any (%(closed)s::text[]) then 'held'
+              when c.uncertain_at is not null               then 'checking'
+              when c.attempts > 0                           then 'retrying'
+              else                                               'waiting' end as state,
+         case when c.destination = 'guestly' and c.key ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then c.key::uuid end as booking_id
+  from candidate c
+  where c.destination = any (%(destinations)s::text[])
+    and (%(code)s::text is null or c.last_error_code = %(code)s::text)),
+placed as (
+  select n.id, n.booking_id,
+         case when b.check_in_date between '0001-01-01' and '9999-12-31' then b.check_in_date end as check_in_date,
+         case n.state when 'sending' then n.claimed_at when 'discarded' then n.discarded_at
+                      when 'failed' then n.failed_at when 'rejected' then n.failed_at else n.requested_at end as since
+  from named n left join public.bookings b on b.id = n.booking_id
+  where n.state = any (%(states)s::text[]))
+select count(*) as n from (
+  select from placed p
+  where (%(since)s::timestamptz is null or p.since >= %(since)s::timestamptz)
+    and (not %(tested)s::boolean or exists (select from outbox.reservation r where r.booking_id = p.booking_id and r.mode = 'test'))
+    and (%(after_id)s::bigint is null
+         or (coalesce(p.check_in_date, 'infinity'::date), p.id) > (coalesce(%(after_day)s::date, 'infinity'::date), %(after_id)s::bigint))
+  limit %(limit)s) x
 
 -- name: list_synced
 -- The newest row first: ids only grow, and their index is the order of the page.

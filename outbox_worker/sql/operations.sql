@@ -58,8 +58,18 @@ from public.bookings b left join public.properties p on p.id = b.property_id
 where b.id = %(booking_id)s::uuid
 
 -- name: subject_reservations
-select r.pms, r.reservation_id, r.mode, r.fingerprint is not null as state_known, r.updated_at
-from outbox.reservation r where r.booking_id = %(booking_id)s::uuid order by r.mode, r.updated_at desc
+-- A person's word alone stands for one whose last link did not ask the PMS, until a call to it has succeeded.
+select r.pms, r.reservation_id, r.mode, r.fingerprint is not null as state_known, r.updated_at,
+       r.mode = 'live' and coalesce(l.unverified, false)
+       and not exists (select from outbox.attempt t where t.delivery_id = %(id)s::bigint and t.outcome = 'held' and t.started_at >= l.at) as unverified
+from outbox.reservation r
+left join lateral (
+  select o.at, o.action = 'link unverified' as unverified from outbox.operator_action o
+  where o.deliveries @> array[%(id)s::bigint]
+    and (o.action in ('link', 'link unverified') and right(rtrim(o.target, ''''), length(r.reservation_id)) = r.reservation_id
+         or o.action = 'check' and o.reason = 'the PMS holds ' || r.reservation_id)
+  order by o.id desc limit 1) l on true
+where r.booking_id = %(booking_id)s::uuid order by r.mode, r.updated_at desc
 
 -- name: subject_delivery
 select d.id, d.destination, d.key, d.requested, d.delivered, d.due_at, d.failed_at, d.discarded_at, d.uncertain_at, d.attempts, d.round,
@@ -92,7 +102,7 @@ where a.booking_id = %(booking_id)s::uuid
 order by a.id
 
 -- name: timeline_actions
-select o.at, o.actor, o.action, o.reason, o.affected
+select o.at, o.actor, o.action, o.reason, o.target, o.affected
 from outbox.operator_action o where o.deliveries @> array[%(id)s::bigint] order by o.id
 
 -- name: requeue_failed

@@ -1,5 +1,7 @@
 -- What is finished is removed when it is old, in small batches that wait for nobody. Nothing that is owed, parked or in doubt
 -- goes, and outbox.reservation never: a later request would create a second reservation.
+-- Old is what ended before the cut-off: what ended at it, to the microsecond, stays. A delivery takes all its attempts and
+-- requests with it, the youngest ones, too: nothing would ever find them again.
 -- Locking looks at each row again as it is once it is locked: one that was asked for meanwhile stays.
 
 -- name: prune_before
@@ -18,7 +20,11 @@ select
      and d.uncertain_at is null and greatest(d.requested_at, d.delivered_at) < %(history)s
      and not exists (select from outbox.alert_delivery x where x.delivery_id = d.id and x.healed_at is null)) as deliveries,
   (select count(*) from outbox.attempt t join outbox.delivery d on d.id = t.delivery_id
-   where t.finished_at < %(history)s and d.delivered = d.requested and d.owner is null and d.uncertain_at is null) as attempts,
+   where d.delivered = d.requested and d.due_at is null and d.failed_at is null and d.discarded_at is null and d.owner is null
+     and d.uncertain_at is null
+     and (t.finished_at < %(history)s
+          or greatest(d.requested_at, d.delivered_at) < %(history)s
+             and not exists (select from outbox.alert_delivery x where x.delivery_id = d.id and x.healed_at is null))) as attempts,
   (select count(*) from outbox.operator_action o
    where o.at < %(history)s
      and not exists (select from outbox.delivery d where d.id = any (o.deliveries) and d.delivered < d.requested)) as actions,
@@ -75,10 +81,13 @@ idle as materialized (
   order by d.id for no key update skip locked),
 t as (
   delete from outbox.attempt t
-  where t.delivery_id = any (array(select i.id from idle i)) and t.finished_at < %(before)s returning 1),
+  where t.delivery_id = any (array(select i.id from idle i))
+    and (t.finished_at < %(before)s or t.delivery_id = any (array(select i.id from idle i where i.old)))
+  returning 1),
 r as (
   delete from outbox.request r
-  where r.delivery_id = any (array(select i.id from idle i)) and r.requested_at < %(before)s),
+  where r.delivery_id = any (array(select i.id from idle i))
+    and (r.requested_at < %(before)s or r.delivery_id = any (array(select i.id from idle i where i.old)))),
 d as (
   delete from outbox.delivery d where d.id = any (array(select i.id from idle i where i.old)) returning d.id)
 select (select max(p.id) from page p) as after, (select count(*) from d) as removed, (select count(*) from t) as attempts

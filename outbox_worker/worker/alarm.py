@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from outbox_worker.alerts import shut_gate
 from outbox_worker.alerts import store as alerts
-from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind, NewAlert
+from outbox_worker.alerts.alert import ALERT_CHANNELS, NewAlert
 from outbox_worker.database import Connection, translated
 from outbox_worker.errors import DatabaseBusyError, DatabaseError, DatabaseUnreachableError
 from outbox_worker.events import Event
@@ -15,7 +16,7 @@ from outbox_worker.gate.hold import Hold
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.telemetry import logger
 
-#: Outages from here on are told: at the first failed probe, so that a hiccup wakes nobody.
+#: Told is from the first failed probe on, so that a hiccup wakes nobody.
 _TOLD_FROM = 2
 #: Who asks to be left alone for longer than this is told of.
 _REST_PATIENCE = timedelta(minutes=15)
@@ -45,22 +46,27 @@ async def tell(conn: Connection, destination: Destination, pms: str, turn: Turn)
         DatabaseBusyError: Somebody else was in the way; the whole transaction is to be repeated.
         DatabaseUnreachableError: The connection is gone.
     """
-    raised, resolved = _raised(destination, pms, turn), _resolved(destination, pms, turn)
-    if not raised and not resolved:
+    raised, rested = _raised(destination, pms, turn), _rested(destination, pms, turn)
+    closed = turn.after.state is State.CLOSED and turn.before.state is not State.CLOSED
+    if not raised and not rested and not closed:
         return False
     try:
         with translated():
             async with conn.transaction():
-                await alerts.lock(conn, alerts=[*raised, *resolved])
-                told = [
-                    await alerts.raise_alert(conn, alert, channels=ALERT_CHANNELS)
-                    for alert in raised
-                ]
+                # whatever kept it shut: it may have begun as another cause
+                shut = await alerts.open_of_gate(conn, destination) if closed else ()
+                await alerts.lock(conn, ids=shut, alerts=[*raised, *rested])
+                told = await alerts.raise_alerts(
+                    conn, [alerts.Raise(alert=alert) for alert in raised], channels=ALERT_CHANNELS
+                )
                 over = [
-                    await alerts.resolve(
-                        conn, alert.kind, alert.fingerprint, channels=ALERT_CHANNELS
-                    )
-                    for alert in resolved
+                    *await alerts.resolve_healed(conn, shut, channels=ALERT_CHANNELS),
+                    *[
+                        await alerts.resolve(
+                            conn, alert.kind, alert.fingerprint, channels=ALERT_CHANNELS
+                        )
+                        for alert in rested
+                    ],
                 ]
     except (DatabaseBusyError, DatabaseUnreachableError):
         raise
@@ -72,52 +78,22 @@ async def tell(conn: Connection, destination: Destination, pms: str, turn: Turn)
             hint=error.hint,
         )
         return False
-    return any(each.opened for each in told) or any(over)
+    return any(each.opened for each in told) or bool(over)
 
 
 def _raised(destination: Destination, pms: str, turn: Turn) -> list[NewAlert]:
     found = []
     after = turn.after
-    if after != turn.before:
-        if after.cause is Cause.OUTAGE and after.opens >= _TOLD_FROM:
-            found.append(_outage(destination, pms, after.code))
-        if after.cause is Cause.MISCONFIGURED and turn.before.cause is Cause.OUTAGE:
-            # while it is closed, the rows that are refused tell it themselves
-            found.append(_misconfigured(destination, pms, after.code))
+    if after.opens > turn.before.opens and after.opens >= _TOLD_FROM:
+        # each failed probe reports its cause: told is what is new, as each has one incident. The
+        # first refusal is told by the rows that meet it.
+        incident = shut_gate.refused if after.cause is Cause.MISCONFIGURED else shut_gate.unanswered
+        found.append(incident(destination, pms=pms, code=after.code))
     if turn.hold != turn.was and turn.hold.length > _REST_PATIENCE:
-        found.append(_resting(destination, pms))
+        found.append(shut_gate.resting(destination, pms=pms))
     return found
 
 
-def _resolved(destination: Destination, pms: str, turn: Turn) -> list[NewAlert]:
-    found = []
-    if turn.after.state is State.CLOSED and turn.before.state is not State.CLOSED:
-        # whatever kept it shut last: it may have begun as the other
-        found = [_outage(destination, pms, None), _misconfigured(destination, pms, None)]
-    if turn.hold.since is None and turn.was.since is not None:
-        found.append(_resting(destination, pms))
-    return found
-
-
-def _outage(destination: Destination, pms: str, code: str | None) -> NewAlert:
-    return NewAlert(
-        kind=AlertKind.CIRCUIT_OPEN,
-        fingerprint=str(destination),
-        facts={"code": code or "", "pms": pms},
-    )
-
-
-def _misconfigured(destination: Destination, pms: str, code: str | None) -> NewAlert:
-    return NewAlert(
-        kind=AlertKind.MISCONFIGURED,
-        fingerprint=str(destination),
-        facts={"code": code or "", "pms": pms},
-    )
-
-
-def _resting(destination: Destination, pms: str) -> NewAlert:
-    return NewAlert(
-        kind=AlertKind.CIRCUIT_OPEN,
-        fingerprint=f"{destination}:rate_limited",
-        facts={"code": "rate_limited", "pms": pms},
-    )
+def _rested(destination: Destination, pms: str, turn: Turn) -> list[NewAlert]:
+    over = turn.hold.since is None and turn.was.since is not None
+    return [shut_gate.resting(destination, pms=pms)] if over else []

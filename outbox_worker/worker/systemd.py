@@ -14,6 +14,7 @@ from outbox_worker.gate.circuit import Cause
 from outbox_worker.gate.circuit import State as CircuitState
 from outbox_worker.gate.store import Gate
 from outbox_worker.outbox.delivery import Destination
+from outbox_worker.pms.guesty_token_words import REFUSES
 from outbox_worker.sql import query
 from outbox_worker.systemd import ServiceManager
 from outbox_worker.worker.heartbeat import Mode
@@ -186,8 +187,9 @@ def _gate_words(gate: Gate) -> str:
     if gate.lacks_token:
         return "gives no access token"
     if gate.circuit.state is not CircuitState.CLOSED:
-        wrong = gate.circuit.cause is Cause.MISCONFIGURED
-        return "refuses our key or address" if wrong else "does not answer"
+        if gate.circuit.cause is Cause.MISCONFIGURED:
+            return REFUSES.get(gate.circuit.code or "", "refuses our key or address")
+        return "does not answer"
     return "wants us to wait" if gate.held else "ok"
 
 

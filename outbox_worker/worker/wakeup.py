@@ -2,7 +2,7 @@
 
 A notification is only a hint. Through a transaction pooler, or on a half-open connection, LISTEN
 stays silent without an error, so the worker sends itself a probe and falls back to polling alone
-when it is not heard.
+when it is not heard. A probe that cannot be sent says nothing of LISTEN and changes nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Wakeup:
         self._heard = asyncio.Event()
         self._requested = False
         self._told_lost = False
+        self._told_unproved = False
+        #: Whether the last probe that could be sent was heard.
         self.listening = False
 
     @property
@@ -107,11 +109,16 @@ class Wakeup:
             await cancel(prober)
 
     async def _probe(self) -> None:
-        """Send probes until one is not heard; then return."""
+        """Send probes until one that was sent is not heard; then return."""
         while True:
             self._heard.clear()
-            # from another session: a session always hears itself, even behind some poolers
-            await bounded(self._send_probe(), within=PROBE_WITHIN)
+            try:
+                # from another session: a session always hears itself, even behind some poolers
+                await bounded(self._send_probe(), within=PROBE_WITHIN)
+            except (DatabaseError, TimeoutError) as error:
+                self._say_unproved(error)
+                await asyncio.sleep(_RECONNECT_AFTER.total_seconds())
+                continue
             try:
                 async with asyncio.timeout(PROBE_WITHIN.total_seconds()):
                     await self._heard.wait()
@@ -123,7 +130,21 @@ class Wakeup:
                 self._requested = True
                 self._event.set()
                 logger().info(Event.LISTEN_RESTORED, message="LISTEN delivers")
+            elif self._told_unproved:
+                logger().info(Event.LISTEN_RESTORED, message="LISTEN is proved to deliver again")
+            self._told_unproved = False
             await asyncio.sleep(PROBE_EVERY.total_seconds())
+
+    def _say_unproved(self, error: Exception) -> None:
+        """No probe can be sent: a full server, say, on which LISTEN goes on delivering."""
+        if self._told_unproved:
+            return
+        self._told_unproved = True
+        logger().warning(
+            Event.LISTEN_UNPROVED,
+            message="whether LISTEN delivers cannot be told, as no probe of it can be sent:"
+            f" {str(error) or 'Postgres does not answer'}; polling delivers in any case",
+        )
 
     async def _send_probe(self) -> None:
         async with connection(self._url, application_name="outbox probe") as conn:

@@ -11,6 +11,7 @@ from tests.support_alert import add_booking, add_property
 from tests.support_engine import eventually
 from tests.support_hook import SECRET, hook
 from tests.support_mail import MailApi, answer, mail_api
+from tests.support_port import kept_port
 from tests.support_worker import environment, worker
 
 
@@ -77,7 +78,7 @@ async def test_a_booking_that_fails_is_told_in_both_channels_and_the_watcher_hea
 async def test_a_chat_that_is_down_is_told_later_and_once_while_the_mail_goes_on(
     conn: Connection, database_url: str, tmp_path: Path
 ) -> None:
-    async with hook() as gone:
+    async with hook(kept_port()) as gone:
         port = int(gone.url.split(":")[2].split("/")[0])
     await rejected_booking(conn, "LFT-7K2P")
 
@@ -87,13 +88,16 @@ async def test_a_chat_that_is_down_is_told_later_and_once_while_the_mail_goes_on
         )
         return await cursor.fetchone() is not None
 
+    async def mailed() -> bool:
+        return len(api.accepted) == 1
+
     async def everything_told() -> bool:
         return await settled(conn)
 
     async with mail_api() as api:
         with worker(tmp_path / "worker.log", settings(database_url, api, gone.url)) as process:
             await eventually(tried_twice, "two failed attempts in the chat", within=20)
-            assert len(api.accepted) == 1
+            await eventually(mailed, "the mail meanwhile")
             async with hook(port) as back:
                 back.script.append(answer(503))
                 await eventually(everything_told, "the chat's message", within=30)

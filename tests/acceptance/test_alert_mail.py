@@ -12,6 +12,7 @@ from outbox_worker.outbox.delivery import Reason
 from tests.support_alert import add_booking, add_property
 from tests.support_engine import eventually
 from tests.support_mail import MailApi, MailServer, mail_api, mail_server
+from tests.support_port import kept_port
 from tests.support_worker import environment, worker
 
 GUEST = {
@@ -52,17 +53,12 @@ def assert_names(text: str, booking: str) -> None:
         assert part not in text
 
 
-async def free_port() -> int:
-    async with mail_api() as api:
-        return int(api.url.split(":")[2].split("/")[0])
-
-
 @pytest.mark.parametrize("kind", ["api", "smtp"])
 async def test_a_rejected_booking_is_mailed_once_after_the_mail_service_came_back(
     conn: Connection, database_url: str, tmp_path: Path, kind: str
 ) -> None:
     booking = await rejected_booking(conn)
-    port = await free_port()
+    port = kept_port()
     settings = {
         "api": {
             "EMAIL_API_ENDPOINT": f"http://127.0.0.1:{port}/v3/mail/send",

@@ -146,7 +146,7 @@ async def test_what_differs_needs_a_person_and_says_what_to_type(
     found = await run("check LA-1", database_url, pms)
 
     assert found.code == 5
-    assert "    check-out: 2027-05-06 here, 2027-05-05 in Guestly" in found.out
+    assert "    check-out: 06 May 2027 here, 05 May 2027 in Guestly" in found.out
     assert found.out.splitlines()[-1] == "next: outbox requeue LA-1 --wait"
     as_json = await run("check LA-1 --json", database_url, pms)
     assert (as_json.json()["ok"], as_json.data()["finding"]) == (False, "differs")
@@ -176,7 +176,7 @@ async def test_a_reservation_is_linked_once(
     assert (await run("sync LA-1", database_url, pms)).code == 0
     assert len(pms.reservations()) == 1
     shown = await run("show LA-1", database_url, pms)
-    assert "link by anna: entered by hand" in shown.out
+    assert f"link to {held['_id']} by anna: entered" in " ".join(shown.out.split())
 
 
 @pytest.mark.usefixtures("booking")
@@ -185,6 +185,9 @@ async def test_without_a_key_a_link_says_that_it_was_not_verified(database_url: 
 
     assert linked.code == 0
     assert "note: not verified, GUESTLY_API_URL and GUESTLY_API_KEY are not set" in linked.out
+    shown = await run("show LA-1", database_url)
+    assert "Said to be in Guestly as 64f1, not verified: it is held" in " ".join(shown.out.split())
+    assert "live reservation 64f1 (not verified)" in " ".join(shown.out.split())
 
 
 async def test_what_a_person_calls_not_owed_is_not_sent(

@@ -53,7 +53,7 @@ async def good_token(conn: Connection) -> None:
 async def at(conn: Connection, sql: LiteralString) -> str:
     """A moment on record as people read it to the second."""
     cursor = await conn.execute(
-        f"select to_char(({sql}) at time zone 'UTC', 'DD Mon HH24:MI:SS') as at"
+        f"select to_char(({sql}) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as at"
         " from outbox.destination where destination = 'guestly'"
     )
     row = await cursor.fetchone()

@@ -274,3 +274,22 @@ async def test_a_worker_and_a_simulator_end_at_sigterm_with_one_object(
         assert process.returncode == 0, arguments
         assert b'"schema": "outbox/1"' in out
         assert out.startswith(b"{\n")
+
+
+async def test_an_error_fits_the_terminal_that_it_is_read_on(database_url: str) -> None:
+    """Standard output may go elsewhere meanwhile."""
+
+    def shown() -> str:
+        environ = {**settings(database_url), "COLUMNS": ""}
+        with terminal(["show", "NOSUCH"], environ=environ, out="/dev/null", width=50) as screen:
+            screen.ended()
+            return screen.text
+
+    text = await asyncio.to_thread(shown)
+
+    said, *hint = text.splitlines()
+    assert said == "error: nothing is known under 'NOSUCH'."
+    assert [line[:5] for line in hint] == ["fix: ", *["     "] * (len(hint) - 1)]
+    assert max(map(len, hint)) <= 50
+    piped = await asyncio.to_thread(outbox, "show", "NOSUCH", environ=settings(database_url))
+    assert len(piped.err.splitlines()) == 2

@@ -12,7 +12,7 @@ from outbox_worker.database import Connection
 from outbox_worker.payments.inbox import InboxRules, receive
 from outbox_worker.payments.stripe_event import read
 from tests.support_cli import Ended, outbox, settings
-from tests.support_engine import insert_booking
+from tests.support_engine import eventually, insert_booking
 from tests.support_simulator import LISTING, start_simulator
 from tests.support_stripe import encoded, event, intent, new_id
 from tests.support_worker import environment, worker
@@ -39,14 +39,20 @@ async def booking(conn: Connection) -> UUID:
     return await insert_booking(conn, booking_reference="LA-1")
 
 
+async def runs(conn: Connection) -> bool:
+    cursor = await conn.execute("select from outbox.worker")
+    return await cursor.fetchone() is not None
+
+
 @pytest.mark.usefixtures("booking")
 async def test_a_worker_whose_restart_was_forgotten_is_named_and_the_request_fails(
-    database_url: str, tmp_path: Path
+    conn: Connection, database_url: str, tmp_path: Path
 ) -> None:
     with start_simulator(tmp_path / "pms") as pms:
         live = environment(database_url, pms)
         ours = {**settings(database_url), **live}
         with worker(tmp_path / "worker.log", {**live, "GUESTLY_TEST_MODE": "true"}):
+            await eventually(lambda: runs(conn), "the worker's first cycle")
             asked = await run(ours, "requeue", "LA-1", "--wait")
             noted = await run(ours, "requeue", "LA-1", "--dry-run")
         held = pms.reservations()
@@ -66,6 +72,7 @@ async def test_a_replay_is_not_waited_for_while_its_booking_does_not_exist(
     environ = environment(database_url, None, GUESTLY_SYNC_ENABLED="false")
 
     with worker(tmp_path / "worker.log", environ):
+        await eventually(lambda: runs(conn), "the worker's first cycle")
         ended = await run(settings(database_url), "events", "replay", event_id, "--wait")
 
     assert ended.code == 1, ended

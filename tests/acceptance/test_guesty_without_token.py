@@ -156,7 +156,7 @@ async def test_it_is_told_shown_and_ended_by_a_resume_that_says_what_is_left(
         ]
         next_at = (
             r"no access token can be had \(http_503\); the next one is requested at"
-            r" \d\d:\d\d:\d\d UTC, or after `outbox resume guestly`"
+            r" [0-9-]{10} \d\d:\d\d:\d\d UTC, or after `outbox resume guestly`"
         )
         assert status.code == 5
         assert re.search(f"guestly is held: {next_at}", said(status))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,13 @@ import pytest
 from outbox_worker.database import Connection
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Destination, Reason
+from tests.support_cli import outbox, settings
+from tests.support_deaf import deaf_line
 from tests.support_engine import eventually, insert_booking, owe
 from tests.support_health import ANY_PORT, endpoint_of
-from tests.support_simulator import LISTING, Simulator, start_simulator
+from tests.support_simulator import LISTING, Simulator
 from tests.support_wire import Wire
-from tests.support_worker import environment, worker
+from tests.support_worker import PROBES_OFTEN, environment, worker
 
 #: Bounds of a stop here: the time for calls (5 s), cutting off, the last settle (5 s), and slack.
 STOPPED_WITHIN_S = 25.0
@@ -40,12 +42,6 @@ async def broken(self, conn):
 
 Wakeup._hear = broken
 """
-
-
-@pytest.fixture
-def pms(tmp_path: Path) -> Iterator[Simulator]:
-    with start_simulator(tmp_path / "pms") as simulator:
-        yield simulator
 
 
 async def delivered(conn: Connection, key: str) -> None:
@@ -152,3 +148,39 @@ async def test_a_listener_that_raises_says_so_and_is_begun_anew(
         await delivered(conn, "by polling")
         await process.logged("listen.restored")
         assert (await endpoint.metrics())["outbox_listening",] == 1
+
+
+async def test_a_listen_that_falls_silent_is_seen_by_operators_and_costs_no_delivery(
+    conn: Connection, database_url: str, direct_url: str, tmp_path: Path
+) -> None:
+    async with deaf_line(direct_url) as line:
+        line.deaf = False
+        environ = environment(
+            database_url, None, METRICS_ADDRESS=ANY_PORT, DATABASE_LISTEN_URL=line.url
+        )
+        with worker(tmp_path / "w.log", environ, fault=PROBES_OFTEN) as process:
+            endpoint = await endpoint_of(process)
+            await process.logged("listen.restored")
+            await eventually(lambda: wakes_by(conn, listening=True), "the beat about it")
+            assert "  listening  " in await status(database_url)
+
+            line.deaf = True
+            await process.logged("listen.lost")
+            await eventually(lambda: wakes_by(conn, listening=False), "the beat about that")
+
+            assert "  polling  " in await status(database_url)
+            assert (await endpoint.metrics())["outbox_listening",] == 0
+            assert await endpoint.status("/readyz") == 200
+            await delivered(conn, "by polling")
+
+
+async def status(database_url: str) -> str:
+    # the line to Postgres runs in this event loop
+    shown = await asyncio.to_thread(outbox, "status", environ=settings(database_url))
+    return shown.out
+
+
+async def wakes_by(conn: Connection, *, listening: bool) -> bool:
+    """Whether the one worker's row says so."""
+    cursor = await conn.execute("select listening from outbox.worker")
+    return [row["listening"] for row in await cursor.fetchall()] == [listening]

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from psycopg.rows import dict_row
 
 from outbox_worker.alerts import store as alerts
 from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertId, AlertKind, NewAlert
@@ -35,21 +34,12 @@ from outbox_worker.sql import catalogue
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.settle import settle
 from tests.support_engine import A, claim_all, insert_booking, policy
-from tests.support_locks import Rank, Recording
+from tests.support_locks import Rank, Recording, tell_of_second_payments
 
 POLICIES = dict.fromkeys(Destination, policy())
 REFUSED = Park(code="listing_missing", message="no listing for sea-loft")
 VIEW = plan.PmsView(pms=PmsName.GUESTLY, currency="EUR")
 REQUEST = requeue.Request(actor="ops", target="--failed", reason=None)
-
-
-@pytest.fixture
-async def recording(database_url: str, conn: Connection) -> AsyncIterator[Recording]:
-    async with await Recording.connect(
-        database_url, autocommit=True, prepare_threshold=None, row_factory=dict_row
-    ) as connection:
-        connection.outside = conn
-        yield connection
 
 
 def without_comments(text: str) -> str:
@@ -341,14 +331,9 @@ async def test_requeueing_failed_bookings_locks_in_order(
 async def test_requeueing_a_named_booking_closes_its_alerts_in_order(
     conn: Connection, recording: Recording
 ) -> None:
-    await fail_bookings(conn)
+    bookings = await fail_bookings(conn)
     items = await plan.plan(conn, plan.Failed(), view=VIEW)
-    async with conn.transaction():
-        for item in items:
-            alert = NewAlert(
-                kind=AlertKind.PAID_TWICE, fingerprint=item.key, booking_id=item.booking_id
-            )
-            await alerts.raise_alert(conn, alert, channels=[Destination.EMAIL])
+    await tell_of_second_payments(conn, bookings)
     named = replace(REQUEST, closes_alerts=True)
 
     changed = await requeue.apply(recording, items, named)

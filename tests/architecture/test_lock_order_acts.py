@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
-import pytest
-from psycopg.rows import dict_row
-
 from outbox_worker.alerts import store as alerts
-from outbox_worker.alerts.alert import ALERT_CHANNELS, AlertKind, NewAlert
+from outbox_worker.alerts.alert import ALERT_CHANNELS
 from outbox_worker.bookings.booking import BookingId
 from outbox_worker.database import Connection
 from outbox_worker.handlers import price
@@ -20,23 +16,13 @@ from outbox_worker.operations.plan import PmsView
 from outbox_worker.operations.prune import plan_prune, prune
 from outbox_worker.operations.refs import Subject, Target, resolve
 from outbox_worker.operations.slices import Request
-from outbox_worker.outbox.delivery import Destination
 from outbox_worker.pms.port import PmsName
 from outbox_worker.settings_types import RetentionSettings
 from tests.support_doubt import linked
-from tests.support_locks import Rank, Recording
+from tests.support_locks import Rank, Recording, tell_of_second_payments
 from tests.support_requeue import given_up, requested, synced
 
 REQUEST = Request(actor="ops", target="LA-1", reason="tests", closes_alerts=True)
-
-
-@pytest.fixture
-async def recording(database_url: str, conn: Connection) -> AsyncIterator[Recording]:
-    async with await Recording.connect(
-        database_url, autocommit=True, prepare_threshold=None, row_factory=dict_row
-    ) as connection:
-        connection.outside = conn
-        yield connection
 
 
 def target(booking: UUID) -> Target:
@@ -45,12 +31,7 @@ def target(booking: UUID) -> Target:
 
 async def test_discarding_bookings_locks_in_order(conn: Connection, recording: Recording) -> None:
     bookings = [(await given_up(conn))[0] for _ in range(3)]
-    async with conn.transaction():
-        for booking in bookings:
-            alert = NewAlert(
-                kind=AlertKind.PAID_TWICE, fingerprint=str(booking), booking_id=booking
-            )
-            await alerts.raise_alert(conn, alert, channels=[Destination.EMAIL])
+    await tell_of_second_payments(conn, bookings)
     items = await plan_discard(conn, [target(booking) for booking in reversed(bookings)])
 
     done = await discard(recording, items, REQUEST)

@@ -91,6 +91,17 @@ def test_every_query_is_one_statement() -> None:
     assert several == []
 
 
+def test_a_gate_is_read_with_the_same_columns_whether_or_not_it_is_locked() -> None:
+    """PostgreSQL has no name for a list of columns but a view."""
+    columns = [
+        re.sub(r"\s+", " ", statement_of(catalogue()[name]).partition("from outbox.destination")[0])
+        for name in ("gate_lock", "gate_read_all")
+    ]
+
+    assert columns[0].startswith("select g.destination, ")
+    assert columns[0] == columns[1]
+
+
 def test_every_query_is_used() -> None:
     used = {name for module in modules(*PACKAGES) for name in names_in(module)}
 

@@ -70,7 +70,7 @@ class Database:
         if process is not None:
             await asyncio.to_thread(process.wait, _PATIENCE_S)
         else:
-            await _until(lambda: not _alive(pid), "the end of Postgres")
+            await _until(lambda: not alive(pid), "the end of Postgres")
 
     async def start(self) -> None:
         """Start it again; it recovers from its log first.
@@ -137,7 +137,7 @@ def _cheapen_logins(url: str) -> None:
             )
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and waits for its parent does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")

@@ -121,7 +121,7 @@ async def test_a_create_that_took_effect_without_saying_so_is_not_repeated(
 ) -> None:
     stage.rig.simulator.switch(availability=False)  # a double would show
     stage.rig.simulator.once(fault, operation="create", when="after", **fields)
-    row = await stage.sync()
+    row = await stage.sync(PMS_TIMEOUT_SECONDS="1")
     await stage.in_step(row)
     assert stage.rig.writes().count("create") == 1
     assert (await stage.outcomes(row))[0] == "ambiguous"
@@ -144,9 +144,10 @@ async def test_a_create_that_a_look_up_does_not_show_yet_is_waited_for(
     stage.rig.simulator.switch(availability=False)
     stage.rig.simulator.faults(
         {"fault": fault, "operation": "create", "when": "after", "times": 1},
-        {"fault": "stale", "operation": "lookup", "seconds": 0.5},
+        # the one before any create, and the one at once
+        {"fault": "stale", "operation": "find", "seconds": 600, "times": 2},
     )
-    row = await stage.sync(PMS_QUIET_SECONDS="1")
+    row = await stage.sync()
     await stage.in_step(row)
     assert "waiting" in await stage.outcomes(row), "the look-up found nothing at first"
     assert stage.rig.writes().count("create") == 1

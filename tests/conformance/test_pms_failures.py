@@ -21,6 +21,7 @@ from outbox_worker.pms.port import (
     Unavailable,
 )
 from outbox_worker.wiring import open_pms, read_worker_config
+from tests.support_engine import eventually
 from tests.support_pms import FIRST, REFERENCE, Rig, completed, created, update
 from tests.support_simulator import Json
 
@@ -131,7 +132,11 @@ async def test_a_write_without_an_answer_in_time_is_ambiguous(
     answer = await WRITES[operation](hasty, rig, held.reservation_id)
     assert isinstance(answer, Ambiguous), answer
     assert (answer.code, answer.finished) == ("timeout", False)
-    assert len(rig.writes()) - before == (1 if when == "after" else 0)
+
+    async def written() -> bool:
+        return len(rig.writes()) - before == (1 if when == "after" else 0)
+
+    await eventually(written, "the effect, or none")
 
 
 @pytest.mark.parametrize("operation", READS)

@@ -137,7 +137,7 @@ async def test_a_reservation_that_was_found_after_a_lost_answer_is_to_be_compare
     await stage.crash(Moment.AFTER_WRITE, 1)
     await stage.set(total="2000.00")
     await stage.in_step(await stage.sync("heir"))
-    assert "the PMS was seen to hold it" in caplog.text
+    assert "Guesty was seen to hold it" in caplog.text
 
 
 async def test_a_price_stays_known_when_a_person_ends_a_doubt(stage: Stage, pms: Pms) -> None:

@@ -59,7 +59,7 @@ async def test_a_change_in_doubt_is_not_followed_by_a_newer_one_before_that(stag
 async def test_an_effect_that_comes_late_is_waited_for(stage: Stage) -> None:
     stage.rig.simulator.switch(availability=False)
     stage.rig.simulator.once("late", operation="create", seconds=1.3)
-    await stage.in_step(await stage.sync(PMS_QUIET_SECONDS="1"))
+    await stage.in_step(await stage.sync(PMS_TIMEOUT_SECONDS="1", PMS_QUIET_SECONDS="2.5"))
     assert stage.rig.writes().count("create") == 1
 
 
@@ -67,6 +67,6 @@ async def test_a_change_that_comes_late_does_not_undo_a_newer_one(stage: Stage) 
     await stage.sync()
     await stage.set(adults=4)
     stage.rig.simulator.once("late", operation="change", seconds=1.3)
-    await stage.sync(PMS_QUIET_SECONDS="1")
+    await stage.sync(PMS_TIMEOUT_SECONDS="1", PMS_QUIET_SECONDS="2.5")
     await stage.set(adults=1, children=0)
-    await stage.in_step(await stage.sync(PMS_QUIET_SECONDS="1"))
+    await stage.in_step(await stage.sync(PMS_TIMEOUT_SECONDS="1", PMS_QUIET_SECONDS="2.5"))

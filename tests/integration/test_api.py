@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,36 +12,13 @@ from outbox_worker.bookings.booking import BookingStatus
 from outbox_worker.database import Connection
 from outbox_worker.errors import SettingsError
 from tests.support_engine import booking_row, insert_booking
-from tests.support_simulator import API_KEY, LISTING, Simulator, start_simulator
-
-
-@pytest.fixture
-def pms(tmp_path: Path) -> Iterator[Simulator]:
-    with start_simulator(tmp_path / "pms") as simulator:
-        yield simulator
+from tests.support_simulator import Simulator
+from tests.support_worker import environment
 
 
 @pytest.fixture
 def environ(database_url: str, pms: Simulator) -> Mapping[str, str]:
-    return {
-        "DATABASE_URL": database_url,
-        "GUESTLY_SYNC_ENABLED": "true",
-        "GUESTLY_TEST_MODE": "false",
-        "GUESTLY_API_URL": pms.url,
-        "GUESTLY_API_KEY": API_KEY,
-        "PMS_TIMEOUT_SECONDS": "2",
-        "PMS_QUIET_SECONDS": "0.2",
-        "SYNC_RETRY_BASE_SECONDS": "0.05",
-    }
-
-
-@pytest.fixture
-async def booking(conn: Connection) -> UUID:
-    await conn.execute(
-        "insert into outbox.listing (pms, slug, listing_id) values ('guestly', 'sea-loft', %s)",
-        [LISTING],
-    )
-    return await insert_booking(conn, slug="sea-loft")
+    return environment(database_url, pms, PMS_QUIET_SECONDS="0.2")
 
 
 async def test_a_booking_is_brought_to_the_pms_and_its_id_returned(

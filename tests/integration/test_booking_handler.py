@@ -84,11 +84,11 @@ async def test_cancelled_before_it_was_ever_sent_collapses_to_nothing(
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("fault", ["error", "break", "timeout"])
 async def test_a_fault_around_the_effect_never_doubles_the_booking(
-    conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID, fault: str, when: str
+    conn: Connection, hasty: Guestly, pms: Simulator, booking: UUID, fault: str, when: str
 ) -> None:
     fields: dict[str, Any] = {"error": {"status": 500}, "timeout": {"seconds": 3}}.get(fault, {})
     pms.once(fault, when=when, operation="create", **fields)
-    row = await sync(conn, booking, handler(adapter))
+    row = await sync(conn, booking, handler(hasty))
     assert row.snapshot.delivered == row.snapshot.requested
     (held,) = pms.reservations()
     assert (await booking_row(conn, booking))["guestly_reservation_id"] == held["_id"]
@@ -99,10 +99,10 @@ async def test_a_fault_around_the_effect_never_doubles_the_booking(
 
 
 async def test_an_effect_that_lands_late_is_waited_for_and_adopted(
-    conn: Connection, adapter: Guestly, pms: Simulator, booking: UUID
+    conn: Connection, hasty: Guestly, pms: Simulator, booking: UUID
 ) -> None:
     pms.once("late", operation="create", seconds=1.5)
-    row = await sync(conn, booking, handler(adapter, quiet=2.0))
+    row = await sync(conn, booking, handler(hasty, quiet=2.0))
     assert row.snapshot.delivered == row.snapshot.requested
     assert len(pms.reservations()) == 1
     outcomes = [attempt["outcome"] for attempt in await attempts_of(conn, row.id)]
@@ -116,10 +116,11 @@ async def test_a_create_that_failed_in_full_is_not_repeated_while_a_look_up_may_
     pms.switch(idempotency="ignore", availability=False)
     pms.faults(
         {"fault": "error", "status": 500, "operation": "create", "when": "after", "times": 1},
-        {"fault": "stale", "operation": "lookup", "seconds": 1.0},
+        # the one before any create, and the one at once
+        {"fault": "stale", "operation": "find", "seconds": 600, "times": 2},
     )
 
-    row = await sync(conn, booking, handler(adapter, quiet=2.0))
+    row = await sync(conn, booking, handler(adapter))
 
     held, *doubles = pms.reservations()
     assert doubles == []

@@ -76,7 +76,7 @@ async def test_a_slot_that_becomes_free_is_filled_at_once_not_at_the_next_poll(
     mails = Scripted(destination=Destination.EMAIL)  # a destination with free slots all the time
     loop, _ = loop_of(database_url, Scripted(), mails, slots=2, poll=60)
     async with running(loop, database_url):
-        await eventually(lambda: settled(conn, 20), "delivery of all rows", within=10)
+        await eventually(lambda: settled(conn, 20), "delivery of all rows")
 
 
 async def test_a_destination_without_a_handler_is_left_alone(
@@ -175,7 +175,7 @@ async def test_a_row_lost_on_every_attempt_is_parked_without_a_call(
 async def test_a_long_call_keeps_its_lease(conn: Connection, database_url: str) -> None:
     delivery = await owe(conn)
     gate = asyncio.Event()
-    loop, _ = loop_of(database_url, Scripted(until(gate)), lease=0.9, poll=0.05)
+    loop, _ = loop_of(database_url, Scripted(until(gate)), lease=4, poll=0.05)
     other = await connect(database_url, application_name="other worker")
     handler = Scripted()
     rival, _ = loop_of(database_url, handler, poll=0.05)
@@ -294,4 +294,4 @@ async def test_a_park_with_an_alert_reaches_the_mail_destination_in_the_same_loo
         return bool(mails.claims)
 
     async with running(loop, database_url):
-        await eventually(mailed, "the mail", within=5)
+        await eventually(mailed, "the mail")

@@ -26,15 +26,17 @@ from tests.support_engine import (
     booking_row,
     claim_all,
     end_lease,
-    eventually,
     insert_booking,
     owe,
     policy,
     row_of,
 )
+from tests.support_races import session, waits
 from tests.support_settle import FAILED, alert, alerts_in, record
 
 T = TypeVar("T")
+#: A lock of the tests' own, which a slowed statement waits for.
+BETWEEN = "pg_advisory_xact_lock(1)"
 QUIETLY = Wait(due_in=timedelta(0), code="rate_limited", message="slow down")
 AMBIGUOUS = Retry(code="timeout", message="time-out", ambiguous=True)
 
@@ -92,19 +94,12 @@ async def test_a_lease_that_is_over_can_be_claimed_and_the_lost_attempt_is_on_re
 
 
 async def claim_slowly(conn: Connection) -> Row | None:
-    """Claim as worker B, with half a second between the statement's snapshot and its locks."""
-    slow = query("claim").replace("select set_config(", "select pg_sleep(0.5), set_config(")
-    assert "pg_sleep" in slow
+    """Claim as worker B, with a wait between the statement's snapshot and its locks."""
+    slow = query("claim").replace("select set_config(", f"select {BETWEEN}, set_config(")
+    assert BETWEEN in slow
     wanted = {"destinations": ["inbox"], "limits": [1], "max_attempts": [3]}
     cursor = await conn.execute(slow, {**wanted, "owner": B, "lease": LEASE})
     return await cursor.fetchone()
-
-
-async def sleeping(conn: Connection) -> bool:
-    cursor = await conn.execute(
-        "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
-    )
-    return await cursor.fetchone() is not None
 
 
 async def test_an_owner_who_settles_just_before_the_claim_was_not_lost(
@@ -112,14 +107,12 @@ async def test_an_owner_who_settles_just_before_the_claim_was_not_lost(
 ) -> None:
     delivery = await owe(conn)
     settling = await claim(conn, lost=True)
-    other = await connect(database_url, application_name="test")
-    try:
-        claiming = asyncio.create_task(claim_slowly(other))
-        await eventually(lambda: sleeping(conn), "the claim's snapshot")
-        await record(conn, settling, Abandon(code="worker_stopped"))
+    async with session(database_url) as other, session(database_url) as holder:
+        async with holder.transaction():
+            await holder.execute(f"select {BETWEEN}")
+            claiming = await waits(conn, claim_slowly(other))
+            await record(conn, settling, Abandon(code="worker_stopped"))
         taken = await claiming
-    finally:
-        await other.close()
 
     recorded = [attempt["outcome"] for attempt in await attempts_of(conn, delivery)]
     assert recorded == [], "an attempt was called lost that had been settled"
@@ -131,14 +124,12 @@ async def test_a_claim_takes_the_version_that_was_asked_for_just_before_it(
     conn: Connection, database_url: str
 ) -> None:
     await owe(conn)
-    other = await connect(database_url, application_name="test")
-    try:
-        claiming = asyncio.create_task(claim_slowly(other))
-        await eventually(lambda: sleeping(conn), "the claim's snapshot")
-        await owe(conn)
+    async with session(database_url) as other, session(database_url) as holder:
+        async with holder.transaction():
+            await holder.execute(f"select {BETWEEN}")
+            claiming = await waits(conn, claim_slowly(other))
+            await owe(conn)
         taken = await claiming
-    finally:
-        await other.close()
 
     assert taken is not None
     assert taken["version"] == 2, "the row was locked after that request: its version is 2"

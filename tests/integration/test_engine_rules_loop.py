@@ -114,7 +114,7 @@ async def test_a_call_keeps_its_lease_however_seldom_the_loop_polls(
     delivery = await owe(conn)
     gate = asyncio.Event()
     handler = Scripted(until(gate))
-    loop, _ = loop_of(database_url, handler, lease=1.2, poll=60)
+    loop, _ = loop_of(database_url, handler, lease=4, poll=60)
     async with running(loop, database_url):
         await eventually(lambda: said(handler.running), "the call")
         ends = (await row_of(conn, delivery))["lease_until"]
@@ -251,7 +251,7 @@ async def test_nothing_is_claimed_while_postgres_refuses_a_result_and_then_again
 
     await conn.execute("drop trigger refuse on outbox.delivery")
     async with running(loop, database_url):
-        await eventually(lambda: settled(conn, 2), "delivery of both", within=5)
+        await eventually(lambda: settled(conn, 2), "delivery of both")
 
 
 async def test_one_refused_result_costs_the_others_of_its_batch_nothing(
@@ -278,7 +278,7 @@ async def test_a_result_that_is_refused_for_good_is_dropped(
     loop, _ = loop_of(database_url, handler)
     async with running(loop, database_url):
         await eventually(lambda: said(handler.claims), "the call")
-        await eventually(lambda: said(loop.settled), "the end of its tries", within=5)
+        await eventually(lambda: said(loop.settled), "the end of its tries")
 
 
 async def test_a_locked_delivery_does_not_hold_up_the_results_of_others(

@@ -11,6 +11,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from outbox_worker.database import Connection, connect
+from outbox_worker.errors import DatabaseError
 from outbox_worker.outbox.store import notify
 from outbox_worker.payments import inbox, store, stripe_event
 from outbox_worker.payments.inbox import InboxRules
@@ -22,6 +23,7 @@ from tests.support_stripe import (
     deliveries,
     encoded,
     event,
+    every,
     insert_booking,
     intent,
     new_id,
@@ -170,7 +172,7 @@ async def swallow(conn: Connection) -> None:
 async def test_a_transaction_whose_failure_somebody_swallowed_is_not_committed(
     session: Connection,
 ) -> None:
-    with pytest.raises(psycopg.InterfaceError):
+    with pytest.raises(DatabaseError):
         await swallow(session)
 
     assert session.info.transaction_status is TransactionStatus.IDLE
@@ -191,3 +193,76 @@ async def test_a_payment_that_cannot_be_applied_is_kept_once_however_many_bring_
     assert outcomes == ["duplicate"] * 5 + ["failed"]
     owed = await deliveries(conn, "inbox")
     assert [(row["key"], row["requested"]) for row in owed] == [(body["id"], 1)]
+
+
+REFUSING = (
+    """create function refuse() returns trigger language plpgsql as
+       $$ begin raise exception 'bookings are frozen'; end $$""",
+    """create trigger refused before update on public.bookings
+       for each statement execute function refuse()""",
+)
+
+
+async def test_an_event_that_cannot_be_applied_says_so_though_bookings_refuse_updates(
+    receiver: Receiver, conn: Connection
+) -> None:
+    body, _ = await payment(conn)
+    for statement in REFUSING:
+        await conn.execute(statement)
+
+    assert (await receiver.deliver(body)).json() == {"outcome": "failed"}
+    receipt = await inbox.redrive(conn, body["id"], rules=InboxRules(currency="EUR"))
+
+    assert receipt.outcome is EventOutcome.FAILED, "it would be tried for ever, and nobody told"
+
+
+async def test_an_event_that_changes_no_booking_meets_none_of_their_triggers(
+    receiver: Receiver, conn: Connection
+) -> None:
+    for statement in REFUSING:
+        await conn.execute(statement)
+
+    foreign = event("payment_intent.succeeded", intent(new_id("pi"), amount=100))
+
+    assert (await receiver.deliver(foreign)).json() == {"outcome": "foreign"}
+
+
+async def test_a_site_may_have_a_rule_on_its_bookings(receiver: Receiver, conn: Connection) -> None:
+    body, booking_id = await payment(conn)
+    await conn.execute("create table ledger (status text)")
+    await conn.execute(
+        """create rule mirrored as on update to public.bookings
+           where new.status is distinct from old.status
+           do also insert into ledger values (new.status)"""
+    )
+
+    assert (await receiver.deliver(body)).json() == {"outcome": "applied"}
+    assert (await booking_row(conn, booking_id))["status"] == "confirmed"
+    assert [row["status"] for row in await every(conn, "select status from ledger")]
+
+
+async def test_the_last_thing_a_trigger_of_the_site_sees_is_the_booking_as_it_is(
+    receiver: Receiver, conn: Connection
+) -> None:
+    body, booking_id = await payment(conn)
+    await conn.execute(
+        "update public.bookings set guestly_sync_status = 'failed' where id = %s", [booking_id]
+    )
+    await conn.execute("create table public.seen (n serial, status text, sync text)")
+    await conn.execute(
+        """create function note() returns trigger language plpgsql as $$ begin
+           insert into public.seen (status, sync) values (new.status, new.guestly_sync_status);
+           return null; end $$"""
+    )
+    await conn.execute(
+        """create trigger noted after update on public.bookings
+           for each row execute function note()"""
+    )
+
+    await receiver.deliver(body)
+
+    seen = await every(conn, "select status, sync from seen order by n")
+    assert [tuple(row.values()) for row in seen] == [
+        ("confirmed", "failed"),
+        ("confirmed", "pending"),
+    ]

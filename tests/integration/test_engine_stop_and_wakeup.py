@@ -132,7 +132,7 @@ async def test_a_notification_is_picked_up_long_before_the_next_poll(
             await eventually(listening, "LISTEN")
             await owe(conn)
             await store.notify(conn)
-            await eventually(lambda: settled(conn, 1), "delivery", within=5)
+            await eventually(lambda: settled(conn, 1), "delivery")
     finally:
         listener.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -146,7 +146,7 @@ async def test_without_a_notification_polling_finds_the_row(
     async with running(loop, database_url):
         await asyncio.sleep(0.2)  # the first look is over
         await owe(conn)
-        await eventually(lambda: settled(conn, 1), "delivery", within=5)
+        await eventually(lambda: settled(conn, 1), "delivery")
 
 
 async def test_a_lease_counts_from_before_the_claim_and_allows_no_call_that_could_outlast_it() -> (
@@ -194,7 +194,7 @@ async def test_a_result_that_waits_for_its_booking_keeps_its_lease(
     booking = await insert_booking(conn)
     await store.request_sync(conn, booking, reason=Reason.STRIPE)
     handler = Scripted(destination=Destination.GUESTLY, book=True)
-    loop, _ = loop_of(database_url, handler, lease=0.6, poll=60)
+    loop, _ = loop_of(database_url, handler, lease=4, poll=60)
     site = await connect(database_url, application_name="site", autocommit=False)
     try:
         await site.execute("select from bookings where id = %s for update", [booking])
@@ -204,12 +204,22 @@ async def test_a_result_that_waits_for_its_booking_keeps_its_lease(
                 return bool(handler.claims) and handler.running == 0
 
             await eventually(ran, "the call")
-            for _ in range(15):
-                await asyncio.sleep(0.1)
+            cursor = await conn.execute("select lease_until from outbox.delivery")
+            first = await cursor.fetchone()
+            assert first is not None
+
+            async def outlived() -> bool:
                 cursor = await conn.execute(
-                    "select lease_until > now() as live from outbox.delivery"
+                    "select lease_until > now() as live, now() > %s as outlived"
+                    " from outbox.delivery",
+                    [first["lease_until"]],
                 )
-                assert await cursor.fetchone() == {"live": True}
+                row = await cursor.fetchone()
+                assert row is not None
+                assert row["live"], "the lease ended while the result waited"
+                return bool(row["outlived"])
+
+            await eventually(outlived, "the end of the first lease")
             await site.rollback()
             await eventually(lambda: settled(conn, 1), "the settle")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -13,7 +14,6 @@ from outbox_worker.operations.event_list import (
     EventFilters,
     find_event,
     list_events,
-    place_of,
     read_body,
     read_event,
 )
@@ -68,17 +68,36 @@ async def test_events_are_listed_newest_first_a_page_at_a_time(conn: Connection)
         assert page.more == 5 - len(seen)
         if page.after is None:
             break
-        after = place_of(page.after)
+        after = page.after
 
     assert seen == ["evt_4", "evt_3", "evt_2", "evt_1", "evt_0"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "evt_1", "2026-11-20T00:00:00/evt_1", "2026-11-20T00:00+00:00/"]
-)
-def test_a_place_that_no_page_ended_at_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no page|Invalid isoformat"):
-        place_of(text)
+@pytest.mark.parametrize("text", ["", "evt_1", "evt_\0", "\udc80"])
+async def test_a_place_that_no_page_ended_at_is_refused(conn: Connection, text: str) -> None:
+    with pytest.raises(NotFoundError, match="no page ends with event"):
+        await list_events(conn, EventFilters(), limit=2, after=text)
+
+
+async def test_what_a_person_has_set_aside_is_not_listed_as_waiting_any_more(
+    conn: Connection,
+) -> None:
+    for name in ("LA-1", "LA-2"):
+        await received(conn, name)
+    [aside, waits] = sorted(await ids(conn, EventFilters()))
+    await conn.execute(
+        "update outbox.delivery set discarded_at = now(), due_at = null where key = %s", [aside]
+    )
+
+    waiting = EventFilters(outcomes=(EventOutcome.WAITING,))
+    assert await ids(conn, waiting) == [waits]
+    assert await ids(conn, EventFilters(discarded=True)) == [aside]
+    both = EventFilters(outcomes=(EventOutcome.WAITING,), discarded=True)
+    assert sorted(await ids(conn, both)) == [aside, waits]
+    listed = (await list_events(conn, EventFilters(), limit=9)).rows
+    assert {each.id: each.discarded for each in listed} == {aside: True, waits: False}
+    first = await list_events(conn, waiting, limit=1)
+    assert (first.more, first.after) == (0, None)
 
 
 async def test_events_are_chosen_by_outcome_type_and_age(conn: Connection) -> None:
@@ -94,6 +113,20 @@ async def test_events_are_chosen_by_outcome_type_and_age(conn: Connection) -> No
     assert await ids(conn, EventFilters(types=("charge.refunded",))) == ["evt_3"]
     hour_ago = datetime.now(tz=UTC) - timedelta(hours=1)
     assert await ids(conn, EventFilters(since=hour_ago)) == ["evt_2", "evt_1"]
+
+
+async def test_a_payment_without_a_booking_tells_its_amount_and_what_it_names(
+    conn: Connection,
+) -> None:
+    event_id = await received(conn, "LA-NONE")
+
+    payment = (await read_event(conn, event_id)).payment
+
+    assert payment is not None
+    assert (payment.amount, payment.currency) == (Decimal("500.00"), "EUR")
+    assert (payment.reference, payment.booking_id) == ("LA-NONE", None)
+    await conn.execute("update outbox.inbox_event set body = null")
+    assert (await read_event(conn, event_id)).payment is None
 
 
 async def test_an_event_is_found_by_id_payment_and_beginning(conn: Connection) -> None:
@@ -189,7 +222,7 @@ async def test_a_page_of_many_events_comes_from_the_index(conn: Connection) -> N
     await conn.execute("analyze outbox.inbox_event")
     parameters = {
         "outcomes": None, "types": None, "since": None, "limit": 20,
-        "after_at": datetime.now(tz=UTC), "after_id": "evt_7",
+        "after_at": datetime.now(tz=UTC), "after_id": "evt_7", "discarded": False,
     }  # fmt: skip
 
     cursor = await conn.execute("explain " + query("list_events"), parameters)

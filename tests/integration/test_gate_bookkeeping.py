@@ -211,7 +211,9 @@ async def test_a_process_that_freezes_with_the_gate_lets_go_of_it(database_url: 
 async def test_on_a_schema_that_is_not_migrated_every_question_about_a_gate_says_so(
     conn: Connection,
 ) -> None:
-    await conn.execute("alter table outbox.destination drop column held_since")
+    await conn.execute(
+        "alter table outbox.destination drop column held_since, drop column held_until"
+    )
     guestly = Destination.GUESTLY
     for ask in (
         lambda: gates.read_all(conn),

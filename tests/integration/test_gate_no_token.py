@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ from outbox_worker.outbox.delivery import DeliveryId, Destination, Reason
 from outbox_worker.pms import guesty_token_words as words
 from outbox_worker.pms.guesty import Guesty
 from tests.support_engine import attempts_of, eventually, insert_booking, row_of
-from tests.support_gate import allow_probe, circuit_state, count, gate, gated_loop, open_alerts
+from tests.support_gate import allow_probe, circuit_state, gated_loop, open_alerts, probed
 from tests.support_guesty_adapter import Tokens
 from tests.support_loop import running
 from tests.support_sync import handler
@@ -53,18 +52,6 @@ async def delivery(conn: Connection) -> DeliveryId:
     assert found is not None
     await conn.execute("update outbox.delivery set due_at = now() - interval '1 minute'")
     return found
-
-
-async def probed(conn: Connection, opens: int) -> dict[str, Any]:
-    """The gate when it has opened so many times in a row, and nobody is at work behind it."""
-
-    async def over() -> bool:
-        seen = await gate(conn)
-        at_work = await count(conn, "owner is not null")
-        return (seen["circuit"], seen["circuit_opens"], at_work) == ("open", opens, 0)
-
-    await eventually(over, f"opened {opens} times")
-    return await gate(conn)
 
 
 async def test_one_booking_alone_shuts_the_gate_at_once_and_keeps_its_place(

@@ -41,7 +41,7 @@ async def test_a_paused_destination_sends_nothing_until_it_is_resumed(
     async with running(gated_loop(database_url, pms.handler()), database_url):
         await asyncio.sleep(0.4)
         assert pms.calls == []
-        assert (await gates.resume(conn, Destination.GUESTLY)).open
+        await gates.resume(conn, Destination.GUESTLY)
         await eventually(lambda: sent(conn, 5), "everything sent")
     assert await count(conn, "attempts > 1") == 0
 
@@ -90,7 +90,7 @@ async def test_who_asks_to_be_left_alone_is_left_alone_by_all_rows_of_all_worker
         await conn.execute(
             "update outbox.destination set held_until = now() where destination = 'guestly'"
         )
-        await eventually(lambda: sent(conn, 20 - len(busy.calls)), "the rest of them", within=10)
+        await eventually(lambda: sent(conn, 20 - len(busy.calls)), "the rest of them")
     assert await count(conn, "attempts > 1") == 0
 
 

@@ -280,13 +280,13 @@ async def test_a_create_without_a_trustworthy_answer_is_ambiguous(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_create_without_an_answer_in_time_is_ambiguous(
-    hasty: Guestly, simulator: Simulator, when: str
+    hasty: Guestly, pms: Guestly, simulator: Simulator, when: str
 ) -> None:
     simulator.once("timeout", operation="create", when=when, seconds=30)
     answer = await hasty.create(a_reservation(), idempotency_key="k0")
     assert isinstance(answer, Ambiguous)
     assert (answer.code, answer.finished) == ("timeout", False)
-    assert isinstance(await hasty.find(REFERENCE), Found if when == "after" else Absent)
+    assert isinstance(await pms.find(REFERENCE), Found if when == "after" else Absent)
 
 
 async def test_a_trickling_answer_does_not_stretch_the_call(
@@ -358,7 +358,7 @@ async def test_a_rate_limit_says_how_long(
         await pms.create(a_reservation(), idempotency_key="k0"),
     ):
         assert isinstance(answer, RateLimited)
-        assert timedelta(seconds=38) <= answer.retry_after <= timedelta(seconds=41)
+        assert timedelta(seconds=30) <= answer.retry_after <= timedelta(seconds=41)
     assert simulator.reservations() == []
 
 

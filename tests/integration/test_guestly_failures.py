@@ -148,7 +148,9 @@ WAITS = [
 async def test_too_many_requests_means_wait(call: Call) -> None:
     answers = [reply(429, b"slow down", headers) for headers, _ in WAITS]
     for (_, wait), result in zip(WAITS, await outcomes(call, answers), strict=True):
-        assert result == RateLimited(retry_after=wait, http_status=429)
+        assert result == RateLimited(
+            retry_after=wait, http_status=429, message="Guestly asked to slow down"
+        )
 
 
 async def test_a_date_to_wait_for_is_honoured() -> None:

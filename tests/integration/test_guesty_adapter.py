@@ -262,7 +262,11 @@ async def test_what_a_read_shows_is_not_written_again_but_for_the_notes() -> Non
     [
         ({"fare": Decimal("1300.00")}, "fare_fixed", "1300.00 EUR"),
         ({"guest_email": "zoe@example.com"}, "contact_fixed", "e-mail"),
-        ({"fare": Decimal("1300.00"), "guest_phone": None}, "fare_fixed", "phone"),
+        (
+            {"fare": Decimal("1300.00"), "guest_phone": None},
+            "fare_and_contact_fixed",
+            "the price (1300.00 EUR in all) and the guest's name, e-mail or phone",
+        ),
     ],
 )
 async def test_what_no_call_can_change_is_a_persons_turn(

@@ -201,7 +201,11 @@ async def test_too_many_requests_means_wait_and_is_heard(call: Call) -> None:
     async with guesty(answering(answer)) as (pms, server):
         result = await call(pms)
         assert len(server.requests) == 1
-        assert result == RateLimited(retry_after=timedelta(seconds=7), http_status=429)
+        assert result == RateLimited(
+            retry_after=timedelta(seconds=7),
+            http_status=429,
+            message="Guesty asked to slow down",
+        )
         assert pms.heard()[0].left == 0
 
 

@@ -9,10 +9,13 @@ import pytest
 
 from outbox_worker.database import Connection, connect
 from outbox_worker.errors import PmsUnansweredError, RefusedError
+from outbox_worker.operations.fleet import SyncMode, read_fleet
 from outbox_worker.operations.link import Linked, usable_id
+from outbox_worker.operations.timeline import read_timeline
 from outbox_worker.outbox.delivery import Destination
 from outbox_worker.pms.guestly import Guestly
-from tests.support_doubt import QUIET, in_doubt, in_guestly, linked, on_record
+from outbox_worker.pms.port import PmsName
+from tests.support_doubt import QUIET, in_doubt, in_guestly, linked, on_record, target
 from tests.support_engine import (
     attempts_of,
     booking_row,
@@ -26,6 +29,7 @@ from tests.support_simulator import LISTINGS, Simulator
 from tests.support_sync import handler, sync
 
 ID = "0123456789abcdef01234567"
+ON = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
 
 
 async def unchanged(conn: Connection, booking: UUID) -> bool:
@@ -74,6 +78,35 @@ async def test_who_said_so_is_on_record(
             "deliveries": [done.delivery_id],
         }
     ]
+
+
+async def test_an_unverified_link_is_told_as_such_until_a_call_has_succeeded(
+    conn: Connection, pms: Simulator, adapter: Guestly, booking: UUID
+) -> None:
+    by_hand = await in_guestly(conn, pms, booking)
+
+    async def unverified() -> bool:
+        fleet = await read_fleet(conn, ON)
+        [held] = (await read_timeline(conn, target(booking), fleet)).reservations
+        assert held.reservation_id == by_hand["_id"]
+        return held.unverified
+
+    await linked(conn, None, booking, by_hand["_id"])
+    assert await unverified()
+    await sync(conn, booking, handler(adapter))
+    assert not await unverified()
+
+
+async def test_a_verified_link_is_told_as_a_fact(
+    conn: Connection, pms: Simulator, adapter: Guestly, booking: UUID
+) -> None:
+    by_hand = await in_guestly(conn, pms, booking)
+
+    await linked(conn, None, booking, "6" * 24)
+    await linked(conn, adapter, booking, by_hand["_id"])
+
+    [held] = (await read_timeline(conn, target(booking), await read_fleet(conn, ON))).reservations
+    assert not held.unverified
 
 
 @pytest.mark.usefixtures("booking")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -113,6 +114,57 @@ async def test_what_the_pms_holds_is_never_forgotten(conn: Connection) -> None:
     await removed(conn)
 
     assert await count(conn, "reservation") == 1
+
+
+async def ends_at(conn: Connection, delivery: DeliveryId, plan: PrunePlan, later_us: int) -> None:
+    """Let a delivery, and by so many microseconds later its attempts, end at the cut-off."""
+    later = timedelta(microseconds=later_us)
+    values = {"id": delivery, "at": plan.history_before, "later": plan.history_before + later}
+    await conn.execute(
+        "update outbox.delivery set requested_at = %(at)s, delivered_at = %(at)s where id = %(id)s",
+        values,
+    )
+    await conn.execute(
+        "update outbox.attempt set finished_at = %(later)s where delivery_id = %(id)s", values
+    )
+    await conn.execute(
+        "update outbox.request set requested_at = %(later)s where delivery_id = %(id)s", values
+    )
+
+
+async def test_what_ended_at_the_cut_off_itself_stays_and_a_moment_earlier_goes(
+    conn: Connection,
+) -> None:
+    _, delivery = await old_synced(conn)
+    plan = await plan_prune(conn, KEEP)
+    await ends_at(conn, delivery, plan, later_us=0)
+
+    assert await removed(conn, plan) == Removed()
+
+    later = replace(plan, history_before=plan.history_before + timedelta(microseconds=1))
+    gone = await removed(conn, later)
+    assert (gone.deliveries, gone.attempts) == (1, 1)
+
+
+@pytest.mark.parametrize("later_us", [0, 1, 60_000_000])
+async def test_a_delivery_takes_the_attempts_and_requests_with_it_that_ended_after_the_cut_off(
+    conn: Connection, later_us: int
+) -> None:
+    _, delivery = await old_synced(conn)
+    plan = await plan_prune(conn, KEEP)
+    await ends_at(conn, delivery, plan, later_us=later_us)
+    just_before = timedelta(microseconds=1)
+    await conn.execute(
+        "update outbox.delivery set requested_at = requested_at - %(by)s,"
+        " delivered_at = delivered_at - %(by)s",
+        {"by": just_before},
+    )
+
+    gone = await removed(conn, plan)
+
+    assert (gone.deliveries, gone.attempts) == (1, 1)
+    for table in ("delivery", "attempt", "request"):
+        assert await count(conn, table) == 0, table
 
 
 async def test_what_is_younger_stays(conn: Connection) -> None:

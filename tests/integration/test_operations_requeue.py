@@ -358,6 +358,7 @@ async def _waits_for_a_lock(database_url: str) -> bool:
         cursor = await conn.execute(
             "select 1 from pg_stat_activity"
             " where application_name = 'test' and wait_event_type = 'Lock'"
+            " and datname = current_database()"
         )
         return await cursor.fetchone() is not None
 

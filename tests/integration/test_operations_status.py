@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from typing import Any
 
-import psycopg
 import pytest
 
 from outbox_worker.alerts import store as alerts
@@ -19,7 +17,7 @@ from outbox_worker.outbox.delivery import Destination, State, state_of
 from outbox_worker.pms.port import PmsName
 from outbox_worker.sql import query
 from tests.support_engine import claim_all, insert_booking, owe
-from tests.support_status import running_worker
+from tests.support_status import rows_in_every_state, running_worker
 
 ON = SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY)
 OFF = SyncMode(enabled=False, test_mode=True, pms=PmsName.GUESTLY)
@@ -51,32 +49,7 @@ async def test_an_empty_database_needs_nobody(conn: Connection) -> None:
 
 async def test_the_count_agrees_with_the_rule_for_one_row(conn: Connection) -> None:
     """Every combination of columns that the table admits, counted both ways."""
-    moments = ("null", "now() - interval '1 minute'", "now() + interval '1 minute'")
-    combinations = itertools.product(
-        (0, 1),
-        moments,
-        ("null", "now()"),
-        ("null", "now()"),
-        ("null", "now()"),
-        (0, 2),
-        moments,
-    )
-    for number, combination in enumerate(combinations):
-        delivered, due, failed, discarded, uncertain, attempts, lease = combination
-        owner = "null" if lease == "null" else "'w'"
-        fence = 0 if lease == "null" else 7
-        try:
-            await conn.execute(
-                "insert into outbox.delivery (destination, key, requested, delivered, due_at,"
-                " failed_at, discarded_at, uncertain_at, attempts, lease_until, owner, fence)"
-                f" values ('{'email' if number % 2 else 'guestly'}', '{number}', 1, {delivered},"
-                f" {due}, {failed}, {discarded}, {uncertain}, {attempts}, {lease}, {owner},"
-                f" {fence})"
-            )
-        except psycopg.errors.CheckViolation:
-            continue
-    cursor = await conn.execute("select *, now() as now from outbox.delivery")
-    rows = await cursor.fetchall()
+    rows = await rows_in_every_state(conn)
     for mode in (ON, OFF):
         held = set() if mode.enabled else {"guestly"}
         expected = Counter(
@@ -93,7 +66,6 @@ async def test_the_count_agrees_with_the_rule_for_one_row(conn: Connection) -> N
                 if number
             }
         )
-        assert len(rows) > 50
         assert counted == expected
 
 

@@ -232,7 +232,7 @@ async def test_test_mode_leaves_a_real_reservation_alone(
 async def test_an_interruption_waits_for_the_call_that_is_under_way(
     conn: Connection, pms: Simulator, adapter: Guestly, booking: UUID, sending: Sending
 ) -> None:
-    pms.once("latency", seconds=0.6, operation="create")
+    pms.once("latency", seconds=2, operation="create")
     waiting = asyncio.create_task(sending(booking, handler(adapter)))
 
     async def claimed() -> bool:

@@ -228,7 +228,7 @@ async def test_a_pause_and_an_open_circuit_close_a_destination(conn: Connection)
     assert (await read_fleet(conn, ON)).closed == {
         Destination.GUESTLY: "paused by anna until resumed: upkeep",
         Destination.EMAIL: "its last calls all failed (http_503);"
-        " one call is tried at 12:30:00 UTC",
+        " one call is tried at 2031-05-01 12:30:00 UTC",
         Destination.CHAT: "our key or address is refused;"
         " one call is under way to see whether it works again",
     }

@@ -234,6 +234,7 @@ def test_a_header_that_http_cannot_carry_is_refused_without_its_value(key: str) 
     with pytest.raises(ValueError, match="Authorization") as caught:
         PmsHttp(
             base_url="http://127.0.0.1:1",
+            name="Guestly",
             headers={"Authorization": f"Bearer {key}"},
             timeout=PATIENT,
             connections=1,

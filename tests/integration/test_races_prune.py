@@ -12,11 +12,13 @@ from outbox_worker.outbox.delivery import DeliveryId, Destination, Reason
 from outbox_worker.outbox.outcome import Done
 from outbox_worker.settings_types import RetentionSettings
 from outbox_worker.sql import query
-from tests.support_engine import B, claim_all, end_lease, eventually, owe, row_of
+from tests.support_engine import B, claim_all, end_lease, owe, row_of
 from tests.support_races import claim_only, session, waits
 from tests.support_settle import record
 
 KEEP = RetentionSettings(days=timedelta(days=90), body_days=timedelta(days=30))
+#: A lock of the tests' own, which a slowed statement waits for.
+BETWEEN = "pg_advisory_xact_lock(1)"
 
 
 async def finished(conn: Connection) -> DeliveryId:
@@ -74,25 +76,19 @@ async def test_a_row_that_is_asked_for_between_the_look_at_it_and_its_lock_stays
     delivery = await finished(conn)
     slow = query("prune_deliveries").replace(
         "with page as materialized (\n  select d.id from outbox.delivery d",
-        "with pause as materialized (select pg_sleep(0.5)), page as materialized (\n"
+        f"with pause as materialized (select {BETWEEN}), page as materialized (\n"
         "  select d.id from pause cross join outbox.delivery d",
     )
-    assert "pg_sleep" in slow
+    assert BETWEEN in slow
 
-    async def sleeps() -> bool:
-        cursor = await conn.execute(
-            "select from pg_stat_activity where wait_event = 'PgSleep'"
-            " and datname = current_database()"
-        )
-        return await cursor.fetchone() is not None
-
-    async with session(database_url, "pruner") as pruner:
+    async with session(database_url, "pruner") as pruner, session(database_url) as holder:
         plan = await plan_prune(pruner, KEEP)
         assert plan.counts.deliveries == 1
         values = {"after": 0, "before": plan.history_before, "limit": 100}
-        pruning = asyncio.create_task(pruner.execute(slow, values))
-        await eventually(sleeps, "the look at the row")
-        await ask(conn)
+        async with holder.transaction():
+            await holder.execute(f"select {BETWEEN}")
+            pruning = await waits(conn, pruner.execute(slow, values))
+            await ask(conn)
         page = await (await pruning).fetchone()
 
     assert page is not None

@@ -32,10 +32,14 @@ async def opened(receiver: Receiver) -> tuple[asyncio.StreamReader, asyncio.Stre
 
 
 async def lives_for(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, dripping: bytes = b""
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    *,
+    since: float,
+    dripping: bytes = b"",
 ) -> tuple[float, bytes]:
     """Seconds until the receiver ends the connection, and what it said until then."""
-    began, said = time.monotonic(), b""
+    said = b""
     async with asyncio.timeout(10):
         while True:
             try:
@@ -49,21 +53,23 @@ async def lives_for(
                 data = b""
             if not data:
                 writer.transport.abort()
-                return time.monotonic() - began, said
+                return time.monotonic() - since, said
             said += data
 
 
 async def test_a_connection_without_a_byte_is_ended(receiver: Receiver) -> None:
-    seconds, said = await lives_for(*await opened(receiver))
+    began = time.monotonic()
+    seconds, said = await lives_for(*await opened(receiver), since=began)
 
     assert (0.2 < seconds < 5, said) == (True, b"")
 
 
 async def test_headers_that_come_slowly_are_ended(receiver: Receiver) -> None:
+    began = time.monotonic()
     reader, writer = await opened(receiver)
     writer.write(POST)
 
-    seconds, said = await lives_for(reader, writer, dripping=b"X-More: y\r\n")
+    seconds, said = await lives_for(reader, writer, since=began, dripping=b"X-More: y\r\n")
 
     assert (0.2 < seconds < 5, said) == (True, b"")
 
@@ -71,10 +77,11 @@ async def test_headers_that_come_slowly_are_ended(receiver: Receiver) -> None:
 async def test_a_body_that_is_not_read_any_more_is_skipped_and_then_ended(
     receiver: Receiver,
 ) -> None:
+    began = time.monotonic()
     reader, writer = await opened(receiver)
     writer.write(POST + b"Content-Length: 900000\r\n\r\n")
 
-    seconds, said = await lives_for(reader, writer, dripping=b"x" * 1000)
+    seconds, said = await lives_for(reader, writer, since=began, dripping=b"x" * 1000)
 
     assert b" 413 " in said
     assert 0.2 < seconds < 5
@@ -87,9 +94,10 @@ async def test_a_kept_connection_takes_one_request_after_the_other(receiver: Rec
         assert b" 200 " in await reader.readuntil(b"}")
         # longer than the patience with headers: an idle connection is kept for a while
         await asyncio.sleep(0.3)
+    began = time.monotonic()
     writer.write(HEALTH[:10])
 
-    seconds, _ = await lives_for(reader, writer)
+    seconds, _ = await lives_for(reader, writer, since=began)
 
     assert 0.2 < seconds < 5
 

@@ -15,12 +15,11 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 
-from outbox_worker.database import Connection, connect
+from outbox_worker.database import Connection
 from outbox_worker.demo.postgres_binaries import PostgresStartError
-from outbox_worker.errors import DatabaseUnreachableError
 from tests.support_engine import eventually
 from tests.support_faults import Payments
-from tests.support_own_server import OwnServer, execute, migrated, own_server
+from tests.support_own_server import OwnServer, crowd, execute, migrated, own_server
 from tests.support_races import session
 from tests.support_receiver import ReceiverProcess, environment, receiver_process
 from tests.support_stripe import one
@@ -234,25 +233,6 @@ async def test_three_hundred_idle_connections_leave_events_their_own_and_a_full_
                 assert (await late.get("/readyz")).status_code == 503
         await payments.deliver_until_taken(early)
     await payments.prove(url)
-
-
-@contextlib.asynccontextmanager
-async def crowd(url: str, size: int, *, full: bool = False) -> AsyncIterator[None]:
-    """So many idle connections; ``full``: as many of them as the server still lets in."""
-    opened: list[Connection] = []
-
-    async def join() -> None:
-        with contextlib.suppress(DatabaseUnreachableError):
-            opened.append(await connect(url, application_name="crowd"))
-
-    try:
-        for _ in range(size // 20):
-            await asyncio.gather(*(join() for _ in range(20)))
-        assert (len(opened) < size) is full, f"{len(opened)} of {size} were let in"
-        yield
-    finally:
-        for conn in opened:
-            await conn.close()
 
 
 async def waiting(conn: Connection) -> bool:

@@ -11,7 +11,14 @@ from uuid import UUID
 import httpx
 
 from outbox_worker.database import Connection, connect
-from tests.support_receiver import WEBHOOK, Receiver, environment, receiver_process
+from tests.support_engine import eventually
+from tests.support_receiver import (
+    WEBHOOK,
+    Receiver,
+    ReceiverProcess,
+    environment,
+    receiver_process,
+)
 from tests.support_stripe import (
     Json,
     booking_row,
@@ -31,8 +38,14 @@ async def all_at_once(receiver: Receiver, bodies: list[Json]) -> list[httpx.Resp
         return list(await asyncio.gather(*(receiver.deliver_with(client, body) for body in bodies)))
 
 
-def seconds(answer: httpx.Response) -> float:
-    return answer.elapsed.total_seconds()
+def unavailable(receiver: ReceiverProcess) -> list[float]:
+    """Milliseconds until each event was refused that could not be recorded."""
+    lines = [line for line in receiver.lines if line["event"] == "webhook.unavailable"]
+    return [line["duration_ms"] for line in lines]
+
+
+async def told_of(receiver: ReceiverProcess, count: int) -> bool:
+    return len(unavailable(receiver)) == count
 
 
 @asynccontextmanager
@@ -149,7 +162,9 @@ async def test_a_flood_is_told_to_come_back_within_the_time_and_loses_nothing(
 
         assert {answer.status_code for answer in answers} == {503}
         assert all("retry-after" in answer.headers for answer in answers)
-        assert max(map(seconds, answers)) < 8
+        # its own clock: that of so many clients in one process goes slow for their sake
+        await eventually(lambda: told_of(receiver, 180), "the lines about them")
+        assert max(unavailable(receiver)) < 8_000
         assert ready.status_code == 200
         assert await every(conn, "select from outbox.inbox_event") == []
         again = await all_at_once(receiver, bodies[:64])

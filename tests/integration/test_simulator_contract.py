@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
-import pytest
 
 from tests.support_simulator import (
     LISTING,
@@ -14,27 +11,7 @@ from tests.support_simulator import (
     booking,
     create,
     refusal,
-    start_simulator,
 )
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with start_simulator(tmp_path_factory.mktemp("contract")) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def pms(process: Simulator) -> Simulator:
-    process.reset()
-    process.list_anew(dict(LISTINGS))
-    return process
-
-
-@pytest.fixture
-def client(pms: Simulator) -> Iterator[httpx.Client]:
-    with pms.client() as client:
-        yield client
 
 
 def test_create_answers_201_with_id_reference_and_status(client: httpx.Client) -> None:

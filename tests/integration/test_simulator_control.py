@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support_simulator import LISTINGS, Simulator, booking, start_simulator
+from tests.support_simulator import LISTINGS, Simulator, booking
 
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with start_simulator(tmp_path_factory.mktemp("control")) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def pms(process: Simulator) -> Simulator:
-    process.reset()
-    process.list_anew(dict(LISTINGS))
-    return process
-
-
-@pytest.fixture
-def client(pms: Simulator) -> Iterator[httpx.Client]:
-    with pms.client() as client:
-        yield client
 
 
 def test_state_tells_what_is_held_and_what_is_armed(client: httpx.Client, pms: Simulator) -> None:

@@ -75,6 +75,25 @@ def test_five_requests_a_day_are_counted_whatever_they_got(pms: GuestySimulator)
     pms.token()
 
 
+def test_a_request_that_a_fault_swallows_is_said_apart_from_those_that_count(
+    pms: GuestySimulator,
+) -> None:
+    pms.once("error", status=503, operation="token")
+    pms.once("break", when="after", operation="token")
+    assert pms.ask_token().status_code == 503
+    with pytest.raises(httpx.RemoteProtocolError):
+        pms.ask_token()
+    pms.token()
+
+    state = pms.state()
+
+    assert state["counters"]["requests"]["token"] == 3
+    assert state["counters"]["swallowed"] == {"token": 1}
+    assert pms.tokens()["requests"] == 2, "one was granted, though nobody heard of it"
+    page = httpx.get(pms.url, trust_env=False).text
+    assert "<b>2</b> tokens asked for, 1 more swallowed by a fault" in page
+
+
 @pytest.mark.parametrize("authorization", [None, "Bearer nothing", "Basic bm90aGluZw=="])
 def test_a_call_without_a_good_token_is_refused_by_a_403_without_a_code(
     pms: GuestySimulator, authorization: str | None

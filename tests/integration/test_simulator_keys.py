@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
-import pytest
 
 from tests.support_simulator import (
-    LISTINGS,
     Simulator,
     booking,
     create,
     refusal,
-    start_simulator,
 )
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with start_simulator(tmp_path_factory.mktemp("keys")) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def pms(process: Simulator) -> Simulator:
-    process.reset()
-    process.list_anew(dict(LISTINGS))
-    return process
-
-
-@pytest.fixture
-def client(pms: Simulator) -> Iterator[httpx.Client]:
-    with pms.client() as client:
-        yield client
 
 
 def test_a_honoured_key_repeats_the_first_answer_without_an_effect(

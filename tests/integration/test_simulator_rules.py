@@ -19,22 +19,9 @@ FIND = {"confirmationCode": "A"}
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     with start_simulator(tmp_path_factory.mktemp("rules"), seed=7) as simulator:
         yield simulator
-
-
-@pytest.fixture
-def pms(process: Simulator) -> Simulator:
-    process.reset()
-    process.list_anew(dict(LISTINGS))
-    return process
-
-
-@pytest.fixture
-def client(pms: Simulator) -> Iterator[httpx.Client]:
-    with pms.client() as client:
-        yield client
 
 
 def dice(pms: Simulator, references: list[str]) -> dict[str, list[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -14,27 +13,7 @@ from tests.support_simulator import (
     booking,
     create,
     refusal,
-    start_simulator,
 )
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    with start_simulator(tmp_path_factory.mktemp("validation")) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def pms(process: Simulator) -> Simulator:
-    process.reset()
-    process.list_anew(dict(LISTINGS))
-    return process
-
-
-@pytest.fixture
-def client(pms: Simulator) -> Iterator[httpx.Client]:
-    with pms.client() as client:
-        yield client
 
 
 @pytest.mark.parametrize("query", [{"limit": "many"}, {"skip": "-1"}, {"createdFrom": "lately"}])

@@ -73,12 +73,19 @@ async def test_a_gate_that_is_shut_is_said_with_its_cause(conn: Connection) -> N
     assert "; guestly paused; email paused; " in await line(conn)
     await conn.execute("update outbox.destination set paused_at = null")
 
-    for cause, said in (
-        (Cause.OUTAGE, "guestly does not answer"),
-        (Cause.MISCONFIGURED, "guestly refuses our key or address"),
+    for cause, code, said in (
+        (Cause.OUTAGE, "http_503", "guestly does not answer"),
+        (Cause.OUTAGE, "token_unavailable", "guestly gives no access token"),
+        (Cause.MISCONFIGURED, "unauthorized", "guestly refuses our key or address"),
+        (Cause.MISCONFIGURED, "token_quota", "guestly grants no more access tokens for now"),
+        (Cause.MISCONFIGURED, "credentials_refused", "guestly refuses our client id or secret"),
+        (Cause.MISCONFIGURED, "token_address", "guestly has no token endpoint at our address"),
+        (Cause.MISCONFIGURED, "permission_refused", "guestly refuses our API client a permission"),
     ):
         now = datetime.now(UTC)
-        opened = Circuit(state=CircuitState.OPEN, opens=1, until=now, cause=cause, opened_at=now)
+        opened = Circuit(
+            state=CircuitState.OPEN, opens=1, until=now, cause=cause, code=code, opened_at=now
+        )
         await write_circuit(conn, Destination.GUESTLY, opened, Hold())
         assert f"; {said}; " in await line(conn)
     now = datetime.now(UTC)

@@ -18,10 +18,12 @@ GRANTS = (ROOT / "deploy" / "grants.sql").read_bytes()
 APP = "outbox_app"
 #: Run by the owner, or in the demo's own database, never as the application.
 NOT_THE_APPLICATIONS = {"migrate.sql", "demo.sql"}
+#: Statements that PREPARE does not take, after their comments.
+UTILITY = re.compile(r"(?:\s*--[^\n]*\n)*\s*(?:begin|listen|notify)\b")
 QUERIES = {
     name: item
     for name, item in catalogue().items()
-    if item.file not in NOT_THE_APPLICATIONS and not item.text.startswith(("listen", "notify"))
+    if item.file not in NOT_THE_APPLICATIONS and not UTILITY.match(item.text)
 }
 
 

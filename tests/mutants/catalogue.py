@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.mutants import booking, claim, gate, liveness, loop, receiver, settle, token, waking
+from tests.mutants import (
+    booking,
+    claim,
+    clocks,
+    gate,
+    liveness,
+    loop,
+    receiver,
+    settle,
+    token,
+    waking,
+)
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -12,6 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *waking.MUTANTS,
     *liveness.MUTANTS,
     *booking.MUTANTS,
+    *clocks.MUTANTS,
     *gate.MUTANTS,
     *token.MUTANTS,
     *receiver.MUTANTS,

@@ -7,6 +7,8 @@ from tests.mutants.mutant import Mutant, at
 CIRCUIT_PY = "outbox_worker/gate/circuit.py"
 RATE_PY = "outbox_worker/gate/rate.py"
 ALARM_PY = "outbox_worker/worker/alarm.py"
+SHUT_PY = "outbox_worker/alerts/shut_gate.py"
+ALERTS_PY = "outbox_worker/alerts/store.py"
 KEEPER_PY = "outbox_worker/worker/gatekeeper.py"
 BUDGET_PY = "outbox_worker/worker/call_budget.py"
 LOOP_PY = "outbox_worker/worker/loop.py"
@@ -18,6 +20,7 @@ PAUSE = "tests/integration/test_gate_pause_and_rate.py"
 MOVES = "tests/unit/test_gate_circuit.py"
 RATE = "tests/unit/test_gate_rate.py"
 RUNNING = "tests/unit/test_running.py"
+CAUSES = "tests/integration/test_gate_causes.py"
 
 BOOKS = "tests/integration/test_gate_bookkeeping.py"
 GUESTY_PY = "outbox_worker/pms/guesty.py"
@@ -66,12 +69,40 @@ MUTANTS = (
     Mutant(
         rule="an outage that turns into a refused key is told as that",
         file=ALARM_PY,
-        old="turn.before.cause is Cause.OUTAGE:",
-        new="False:",
+        old="shut_gate.refused if after.cause is Cause.MISCONFIGURED else shut_gate.unanswered",
+        new="shut_gate.unanswered",
         seen_by=at(
             BOOKS,
             "test_an_outage_that_turns_into_a_refused_key_is_told_as_that_and_all_of_it_ends",
         ),
+    ),
+    Mutant(
+        rule="each cause that keeps a gate shut is told, and once",
+        file=SHUT_PY,
+        old='fingerprint=f"{destination}:{code}" if code else str(destination)',
+        new="fingerprint=str(destination)",
+        seen_by=at(CAUSES, "test_causes_that_take_turns_are_told_once_each_until_the_gate_opens"),
+    ),
+    Mutant(
+        rule="a gate that nobody was told of is told at the next failed probe",
+        file=ALARM_PY,
+        old="after.opens > turn.before.opens and",
+        new="after.cause is not turn.before.cause and",
+        seen_by=at(CAUSES, "test_a_refusal_that_nobody_was_told_of_is_told_at_the_next_probe"),
+    ),
+    Mutant(
+        rule="a quota that was spent for want of a token is no second incident",
+        file=ALERTS_PY,
+        old="        if await is_open(conn, other):\n",
+        new="        if False:\n",
+        seen_by=at(CAUSES, "test_a_quota_that_failing_requests_have_spent_is_the_same_incident"),
+    ),
+    Mutant(
+        rule="an open gate leaves the booking that is named to its own success",
+        file=ALARM_PY,
+        old="alerts.resolve_healed(conn, shut, channels=ALERT_CHANNELS)",
+        new="alerts.close(conn, shut, channels=ALERT_CHANNELS)",
+        seen_by=at(CAUSES, "test_an_open_gate_ends_no_alert_about_an_address_of_one_booking"),
     ),
     Mutant(
         rule="an address that is wrong for one booking holds up no other",
@@ -214,8 +245,8 @@ MUTANTS = (
     Mutant(
         rule="an outage is told",
         file=ALARM_PY,
-        old="            found.append(_outage(destination, pms, after.code))\n",
-        new="            pass\n",
+        old="        found.append(incident(destination, pms=pms, code=after.code))\n",
+        new="        pass\n",
         seen_by=at(
             CIRCUIT, "test_an_outage_is_told_at_the_first_failed_probe_once_and_its_end_too"
         ),
@@ -223,8 +254,8 @@ MUTANTS = (
     Mutant(
         rule="the end of an outage is told",
         file=ALARM_PY,
-        old="found = [_outage(destination, pms, None), _misconfigured(destination, pms, None)]",
-        new="found = []",
+        old="await alerts.open_of_gate(conn, destination) if closed else ()",
+        new="()",
         seen_by=at(
             CIRCUIT, "test_an_outage_is_told_at_the_first_failed_probe_once_and_its_end_too"
         ),

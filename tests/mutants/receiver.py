@@ -31,13 +31,13 @@ MUTANTS = (
     Mutant(
         rule="a payment is undone when its sync cannot be requested",
         file=INBOX_PY,
-        old="    await store.conclude(conn, event.id, verdict, sync=sync)\n",
+        old="    await store.decide(conn, event.id, verdict, sync=sync)\n",
         new="    import contextlib\n"
         "    with contextlib.suppress(psycopg.Error):\n"
         "        async with conn.transaction():\n"
-        "            await store.conclude(conn, event.id, verdict, sync=sync)\n"
+        "            await store.decide(conn, event.id, verdict, sync=sync)\n"
         "            return verdict\n"
-        "    await store.conclude(conn, event.id, verdict, sync=False)\n",
+        "    await store.decide(conn, event.id, verdict, sync=False)\n",
         seen_by=at(RULES, "test_a_payment_whose_sync_cannot_be_requested_confirms_nothing"),
     ),
     Mutant(
@@ -50,14 +50,14 @@ MUTANTS = (
     Mutant(
         rule="an event that cannot be applied is kept all the same",
         file=INBOX_PY,
-        old="                verdict = _failed(event, error)\n",
+        old="                verdict, failure = _failed(error), error\n",
         new="                raise\n",
         seen_by=at(RULES, "test_a_payment_that_the_site_refuses_at_the_commit_is_kept_and_owed"),
     ),
     Mutant(
         rule="a transaction with a failed statement is not taken for committed",
         file="outbox_worker/payments/store.py",
-        old="        if conn.info.transaction_status is not TransactionStatus.INTRANS:\n",
+        old="        if conn.info.transaction_status is TransactionStatus.INERROR:\n",
         new="        if False:\n",
         seen_by=at(RULES, "test_a_transaction_whose_failure_somebody_swallowed_is_not_committed"),
     ),
@@ -67,6 +67,14 @@ MUTANTS = (
         old="            await _follow(conn, event_id, verdict, rules, owed=False)\n",
         new="            await _follow(conn, event_id, verdict, rules, owed=True)\n",
         seen_by=at(RULES, "test_a_redrive_that_fails_leaves_the_event_owed_once"),
+    ),
+    Mutant(
+        rule="an event that changes no booking leaves their table alone",
+        file="outbox_worker/sql/inbox.sql",
+        old="-- name: inbox_decide\n",
+        new="-- name: inbox_decide\n"
+        "with touched as (update public.bookings b set status = b.status where false)\n",
+        seen_by=at(RULES, "test_an_event_that_changes_no_booking_meets_none_of_their_triggers"),
     ),
     Mutant(
         rule="an event is acknowledged only after its commit",
@@ -94,9 +102,8 @@ MUTANTS = (
     Mutant(
         rule="no notification is part of the transaction",
         file=INBOX_PY,
-        old="    await store.conclude(conn, event.id, verdict, sync=sync)\n",
-        new="    await store.conclude(conn, event.id, verdict, sync=sync)\n"
-        "    await notify(conn)\n",
+        old="    await store.decide(conn, event.id, verdict, sync=sync)\n",
+        new="    await store.decide(conn, event.id, verdict, sync=sync)\n    await notify(conn)\n",
         seen_by=at(RULES, "test_no_notification_is_part_of_the_transaction_of_an_event"),
     ),
 )

@@ -21,6 +21,8 @@ from tests.mutants.witness import Failure, Testimony, read
 ROOT = Path(__file__).parents[2]
 #: Longest time of the tests of one mutant, and of all tests on the unchanged copy.
 _PATIENCE_S, _PATIENCE_FOR_ALL_S = 90, 600
+#: Many a mutant is noticed by something that never happens: waiting longer would prove no more.
+_PATIENCE_FOR_ONE_WAIT_S = "10"
 
 
 #: What would lead to other code than the copy's, or keep its compiled code from being inherited.
@@ -116,7 +118,12 @@ class Laboratory:
             report = Path(name) / "witness.json"
             lean = ["-p", "no:hypothesispytest", "-p", "no:xdist"]  # half a second of imports
             told = ["-p", "tests.mutants.witness", f"--witness={report}"]
-            done = self._pytest(copy, [*lean, *told, *mutant.seen_by], patience_s=_PATIENCE_S)
+            done = self._pytest(
+                copy,
+                [*lean, *told, *mutant.seen_by],
+                patience_s=_PATIENCE_S,
+                OUTBOX_TEST_PATIENCE=_PATIENCE_FOR_ONE_WAIT_S,
+            )
             if done is None:
                 return Outcome(mutant=mutant, verdict=Verdict.HUNG)
             if not report.is_file():
@@ -130,7 +137,7 @@ class Laboratory:
             _end(process)
 
     def _pytest(
-        self, copy: Path, arguments: Sequence[str], *, patience_s: float
+        self, copy: Path, arguments: Sequence[str], *, patience_s: float, **environ: str
     ) -> subprocess.CompletedProcess[str] | None:
         """Run pytest in a copy, whose packages it and its processes import: cwd comes first."""
         told = {name: value for name, value in os.environ.items() if name not in _NOT_TOLD}
@@ -138,7 +145,7 @@ class Laboratory:
         with subprocess.Popen(
             [*command, f"--basetemp={copy.parent / f'{copy.name}-tmp'}", *arguments],
             cwd=copy,
-            env={**told, "TEST_DATABASE_URL": self._url},
+            env={**told, "TEST_DATABASE_URL": self._url, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

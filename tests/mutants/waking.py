@@ -123,6 +123,14 @@ MUTANTS = (
         seen_by=at(WAKEUP, "test_a_listen_that_goes_deaf_later_is_noticed"),
     ),
     Mutant(
+        rule="a probe that cannot be sent says nothing of LISTEN",
+        file=WAKEUP_PY,
+        old="                await asyncio.sleep(_RECONNECT_AFTER.total_seconds())\n"
+        "                continue\n",
+        new="                return\n",
+        seen_by=at(WAKEUP, "test_a_probe_that_cannot_be_sent_does_not_end_a_listen_that_delivers"),
+    ),
+    Mutant(
         rule="SIGTERM is heard",
         file=SUPERVISOR_PY,
         old="            running.add_signal_handler(number, self._signalled)\n",

@@ -20,16 +20,11 @@ _EVENT: dict[str, Any] = {
     "outcome": "applied",
     "detail": None,
 }
-_CONCLUSION: dict[str, Any] = {
+_DECISION: dict[str, Any] = {
     "id": "evt_7",
     "outcome": "applied",
     "detail": None,
     "booking_id": booking(7),
-    "change": True,
-    "status": "confirmed",
-    "payment_status": "completed",
-    "intent_id": None,
-    "charge_id": "ch_7",
     "sync": True,
 }
 
@@ -53,13 +48,19 @@ def _shown(data: Dataset) -> dict[str, list[Any]]:
 
 PAYMENTS: tuple[Case, ...] = (
     case("inbox_insert", _EVENT),
-    case("inbox_conclude", _CONCLUSION, "bookings_pkey", "inbox_event_pkey"),
     case(
-        "inbox_conclude",
-        {**_CONCLUSION, "booking_id": None, "change": False, "sync": False},
-        "inbox_event_pkey",
-        label="that changes nothing",
+        "inbox_change_booking",
+        {
+            "booking_id": booking(7),
+            "status": "confirmed",
+            "payment_status": "completed",
+            "intent_id": None,
+            "charge_id": "ch_7",
+        },
+        "bookings_pkey",
     ),
+    case("inbox_decide", _DECISION, "inbox_event_pkey"),
+    case("inbox_decide", {**_DECISION, "sync": False}, "inbox_event_pkey", label="without a sync"),
     case("inbox_lock_event", {"id": "evt_7"}, "inbox_event_pkey"),
     case(
         "inbox_lock_bookings",
@@ -151,4 +152,5 @@ PEOPLE: tuple[Case, ...] = (
         "alert_delivery_open",
     ),
     case("alert_resolve_healed", {"ids": [1, 2]}),
+    case("alert_open_of_gate", {"destination": "guestly"}),
 )

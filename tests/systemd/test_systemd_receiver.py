@@ -50,7 +50,11 @@ async def test_the_first_connection_starts_it_and_it_says_that_it_takes_events(
     answer = await Receiver(ADDRESS).deliver(ping("po_1"))
 
     assert (answer.status_code, await recorded(conn)) == (200, 1)
-    assert unit.shown(RECEIVER, "StatusText") == "events are taken"
+
+    async def told() -> bool:
+        return unit.shown(RECEIVER, "StatusText") == "events are taken"
+
+    await eventually(told, "the word that events are taken")
     pid = unit.shown(RECEIVER, "MainPID")
     assert SECRET not in unit.run("cat", f"/proc/{pid}/environ").stdout
     unit.systemctl("stop", RECEIVER, SOCKET)

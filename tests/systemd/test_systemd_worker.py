@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from outbox_worker.database import Connection
-from outbox_worker.demo.process import free_port
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Reason
 from tests.support_engine import booking_row, eventually, insert_booking
+from tests.support_port import kept_port
 from tests.support_simulator import API_KEY, LISTING, Simulator, start_simulator
 from tests.support_systemd import WORKER, Chat, Machine, chat, machine, needs_systemd
 from tests.support_worker import environment, forwarder
@@ -181,7 +181,7 @@ async def test_it_waits_for_postgres_longer_than_its_watchdog_and_its_time_to_st
     there = urlsplit(database_url)
     assert there.hostname is not None
     assert there.port is not None
-    port = free_port()
+    port = kept_port()
     netloc = f"{there.username}:{there.password}@127.0.0.1:{port}"
     configure(unit, urlunsplit(there._replace(netloc=netloc)), pms)
     booking = await confirmed(listed)

@@ -30,6 +30,13 @@ def test_what_a_person_settles_in_the_pms_ends_with_a_link_and_is_not_sent_again
     assert "requeue" not in text
 
 
+def test_price_and_guest_are_both_named_where_both_differ() -> None:
+    text = mailed("fare_and_contact_fixed", reservation_id="652f01")
+
+    assert "Change the price, and name, e-mail or phone there by hand" in text
+    assert "then say that both are done: outbox link LFT-7K2P 652f01" in text
+
+
 def test_a_reservation_of_test_mode_is_none_to_be_linked() -> None:
     text = mailed("fare_fixed", reservation_id="652f01", test=True)
 

@@ -126,6 +126,16 @@ def test_a_rejected_booking_is_an_action_and_names_the_command_that_mends_it() -
     assert "It is not tried again until a person acts." in " ".join(message.text.split())
 
 
+def test_one_of_several_is_not_several() -> None:
+    failed = make_named()
+    rejected = make_named(2, state=State.REJECTED, due_at=None)
+
+    text = " ".join(rendered(make_incident(failed, rejected)).text.split())
+
+    assert "1 of them is tried again without you" in text
+    assert "1 of them is not tried again until a person acts." in text
+
+
 def test_a_refusal_of_key_or_address_names_the_bookings_that_wait() -> None:
     one = make_named(stay=make_stay(), state=State.WAITING)
     two = make_named(2, stay=make_stay(reference="LFT-9Z9Z"), state=State.WAITING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -15,9 +16,10 @@ import pytest
 from outbox_worker.cli import layout
 from outbox_worker.cli.exits import ExitCode, exit_code_of
 from outbox_worker.cli.listing_file import FileFaultsError, parse_listings
+from outbox_worker.cli.paging import next_page
 from outbox_worker.cli.reply import Fault, Reply, fault_json, jsonable, printable, reply_json
 from outbox_worker.cli.requeue_answer import Outcome, answer, exit_code
-from outbox_worker.cli.since import Since
+from outbox_worker.cli.since import Since, typed
 from outbox_worker.env_file import parse_env_file
 from outbox_worker.errors import (
     AmbiguousRefError,
@@ -29,6 +31,8 @@ from outbox_worker.errors import (
     SchemaError,
     SettingsError,
 )
+from outbox_worker.operations.moments import moment
+from outbox_worker.operations.pages import Page
 from outbox_worker.operations.requeue import Requeued
 from outbox_worker.operations.settling import Settled
 from outbox_worker.outbox.delivery import DeliveryId, State
@@ -223,7 +227,7 @@ def test_since_takes_a_span(text: str, ago: int) -> None:
 
 
 def test_since_takes_a_date_and_a_moment() -> None:
-    assert Since().convert("2026-11-20", None, None) == datetime(2026, 11, 20).astimezone()
+    assert Since().convert("2026-11-20", None, None) == datetime(2026, 11, 20, tzinfo=UTC)
     assert Since().convert("2026-11-20T14:00Z", None, None) == datetime(
         2026, 11, 20, 14, tzinfo=UTC
     )
@@ -248,11 +252,51 @@ def test_columns_stand_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None
     rows = [("REF", "WHY"), ("a", "short"), ("b" * 30, "w" * 40), ("c\x1b", "x")]
 
     assert layout.columns(rows, indent="  ") == [
-        "  REF                       WHY",
-        "  a                         short",
-        "  bbbbbbbbbbbbbbbbbbbbb...  wwwwwwwww...",
-        "  c\\x1b                     x",
+        "  REF    WHY",
+        "  a      short",
+        "  " + "b" * 30,
+        "    " + "w" * 40,
+        "  c\\x1b  x",
     ]
+
+
+def test_a_last_cell_of_several_words_is_broken_between_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    assert layout.columns([("LA-1", "a worker is sending it now"), ("LA-2", "why " * 9)]) == [
+        "LA-1  a worker is sending it now",
+        "LA-2  why why why why why why why why",
+        "      why",
+    ]
+
+
+def test_a_command_that_is_wider_than_the_terminal_can_be_copied_from_several_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    page: Page[str] = Page(rows=(), more=7, more_at_least=False, after="evt_1Qx48213")
+    words = ["outbox", "list", "--error", "two words", "--state", "failed", "--test-mode"]
+
+    number, *lines = next_page(page, words)
+
+    assert number == "and 7 more:"
+    assert lines == [
+        "     outbox list --error 'two words' --state failed \\",
+        "       --test-mode --after evt_1Qx48213",
+    ]
+    # as a shell reads it
+    typed_in = "\n".join(lines).replace("\\\n", "")
+    assert shlex.split(typed_in) == [*words, "--after", "evt_1Qx48213"]
+
+
+def test_a_moment_is_told_in_utc_whatever_its_zone() -> None:
+    at = datetime(2026, 11, 22, 1, 2, 3, tzinfo=timezone(timedelta(hours=2)))
+
+    assert moment(at) == "2026-11-21 23:02:03 UTC"
+    assert Since().convert(moment(at), None, None) == at
+    assert Since().convert(typed(at), None, None) == at
 
 
 @pytest.mark.parametrize(

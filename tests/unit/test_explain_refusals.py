@@ -20,14 +20,14 @@ def in_guesty(reservation_id: str = "res-9") -> ReservationFacts:
     return replace(held(), pms=PmsName.GUESTY, reservation_id=reservation_id)
 
 
-@pytest.mark.parametrize("code", ["fare_fixed", "contact_fixed"])
+@pytest.mark.parametrize("code", ["fare_fixed", "contact_fixed", "fare_and_contact_fixed"])
 def test_what_guesty_takes_no_change_of_is_confirmed_and_never_sent_again(code: str) -> None:
     delivery = a_delivery(State.REJECTED, error_code=code)
 
     found = explained(delivery, reservations=(held(), in_guesty()))
 
     assert commands(found) == ["outbox link LA-1 res-9"]
-    assert found.steps[0].text.startswith("Guesty takes no ")
+    assert found.steps[0].text.startswith(("Guesty takes no ", "Guesty takes neither "))
     assert commands(explained(delivery, reservations=(held(),))) == [LINK]
 
 
@@ -116,4 +116,9 @@ def test_a_reservation_of_test_mode_is_none_to_be_linked() -> None:
     tested = replace(in_guesty(), mode=Mode.TEST)
 
     assert commands(explained(delivery, reservations=(tested,))) == [LINK]
-    assert set(BY_HAND) == {"fare_fixed", "contact_fixed", "held_elsewhere"}
+    assert set(BY_HAND) == {
+        "fare_fixed",
+        "contact_fixed",
+        "fare_and_contact_fixed",
+        "held_elsewhere",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -187,6 +188,27 @@ def test_a_change_on_its_way_is_no_missing_booking() -> None:
 
     assert explanation.headline.startswith("Guestly holds an older state: ")
     assert explanation.risk == "What Guestly tells other channels and the guest is out of date."
+
+
+def test_what_a_person_said_without_asking_the_pms_is_not_told_as_a_fact() -> None:
+    unsure = replace(held(), unverified=True)
+
+    explanation = said(a_delivery(State.RETRYING), reservations=(unsure,))
+
+    assert explanation.headline.startswith("Said to be in Guestly as res-1, not verified: ")
+    assert explanation.risk == (
+        "If Guestly does not hold res-1, the nights are still on sale in other channels."
+    )
+
+
+@pytest.mark.parametrize("unverified", [True, False])
+def test_what_the_pms_was_found_not_to_hold_is_not_said_to_be_older(*, unverified: bool) -> None:
+    gone = a_delivery(State.REJECTED, error_code="reservation_gone")
+
+    explanation = said(gone, reservations=(replace(held(), unverified=unverified),))
+
+    assert explanation.headline.startswith("Guestly has no reservation res-1: ")
+    assert explanation.risk.startswith("The nights are still on sale")
 
 
 def test_a_cancellation_on_its_way_blocks_nights() -> None:
