@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.benchmarks.shared_driver import SEED, UNFINISHED
 
 _PATIENCE_S = 120.0
 _BACKLOG = "engine_backlog"
+_WORKER = ("tests.benchmarks.shared_driver", "worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,13 @@ def backlog(server: Cluster, jobs: int) -> Iterator[str]:
 
 @contextlib.contextmanager
 def fleet(
-    server: Cluster, template: str, workers: int, folder: Path, **environ: str
+    server: Cluster,
+    template: str,
+    workers: int,
+    folder: Path,
+    *,
+    program: Sequence[str] = _WORKER,
+    **environ: str,
 ) -> Iterator[Fleet]:
     """So many workers on a copy of a backlog, up and waiting for `Fleet.open`."""
     name = f"{template}_copy"
@@ -95,13 +102,13 @@ def fleet(
                 ready.unlink(missing_ok=True)
                 opened.enter_context(
                     process.started(
-                        [sys.executable, "-m", "tests.benchmarks.shared_driver", "worker"],
+                        [sys.executable, "-m", *program],
                         {"DATABASE_URL": url, "REC": str(record), **environ},
                         folder / f"worker-{number}.log",
                     )
                 )
                 records.append(record)
-            _until(
+            until(
                 lambda: all(Path(f"{record}.ready").exists() for record in records),
                 "workers that are up",
             )
@@ -122,8 +129,8 @@ def drain(
     with fleet(server, template, workers, folder, **environ) as running:
         before = postgres.number(running.url, _WAL)
         running.open()
-        _until(lambda: running.count() >= jobs, f"{jobs} jobs")
-        _until(lambda: postgres.number(running.url, UNFINISHED) == 0, "the last jobs on record")
+        until(lambda: running.count() >= jobs, f"{jobs} jobs")
+        until(lambda: postgres.number(running.url, UNFINISHED) == 0, "the last jobs on record")
         ended = time.monotonic()
         wal = postgres.number(running.url, _WAL) - before
         calls = running.calls()
@@ -141,7 +148,8 @@ _WAL = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
 _RECORDED = "select count(*) from outbox.attempt where outcome = 'held'"
 
 
-def _until(check: Callable[[], bool], what: str) -> None:
+def until(check: Callable[[], bool], what: str) -> None:
+    """Wait for something, or raise WrongCountError."""
     ends = time.monotonic() + _PATIENCE_S
     while not check():
         if time.monotonic() > ends:

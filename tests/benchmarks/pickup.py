@@ -10,7 +10,7 @@ from pathlib import Path
 
 from outbox_worker.database import connection
 from outbox_worker.demo.postgres import Cluster
-from tests.benchmarks import engine_fleet, peers, postgres
+from tests.benchmarks import engine_fleet, peers, pickup_stages, postgres
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.options import Options, WrongCountError
 from tests.benchmarks.rounds import Rounds, not_measured
@@ -31,6 +31,10 @@ def measure(options: Options) -> list[Figure]:
                 _beside(options, server, seen)
             with engine_fleet.backlog(server, 0) as template:
                 _deaf(options, server, template, Path(folder), seen)
+                count = 40 if options.quick else 200
+                passed = pickup_stages.stages(server, template, Path(folder), count=count)
+                for stage, milliseconds in passed.items():
+                    seen.note(f"until {stage}", milliseconds)
     figures = [
         seen.figure(
             "p50 with LISTEN lost",
@@ -38,6 +42,10 @@ def measure(options: Options) -> list[Figure]:
             most=0.6,
             note=f"one request every {_GAP_S * 1000:g} ms, poll {_POLL_S:g} s",
         )
+    ]
+    figures += [
+        seen.figure(f"until {stage}", "ms", note="median since the stage before; ours alone")
+        for stage in pickup_stages.STAGES
     ]
     if not compared:
         return [*figures, not_measured("pickup: p50 and p99", "best Python peer", "no peers")]
