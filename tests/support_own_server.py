@@ -41,7 +41,10 @@ class OwnServer(Database):
     async def kill(self) -> None:
         """End all of it at once by SIGKILL, as a kernel that is out of memory does."""
         file = self.data / "postmaster.pid"
-        family = _family(int(file.read_text(encoding="utf-8").splitlines()[0]))
+        postmaster = int(file.read_text(encoding="utf-8").splitlines()[0])
+        # or it begins a session between the look and the kill, which would outlive it
+        os.kill(postmaster, signal.SIGSTOP)
+        family = _family(postmaster)
         for member in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member, signal.SIGKILL)

@@ -170,6 +170,8 @@ async def resolve_healed(
 ) -> tuple[AlertId, ...]:
     """Resolve those of these alerts that name nothing, or nothing that is not healed.
 
+    What tells why a gate is shut is left open until that is not.
+
     Args:
         conn: Inside the caller's transaction, which has locked them with `lock`.
         ids: In any order.

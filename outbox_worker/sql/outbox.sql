@@ -15,12 +15,14 @@ select pg_notify('outbox', '')
 -- sequential scan. Old values come from the locking CTE: RETURNING would show the new ones.
 -- A claim must outlive a crash of the server: lost, its row would look free and certain while its call is under way.
 -- Of a destination whose gate is shut no row is looked at, however many are due.
+-- A sub-select hides the length of its array from the planner: a kept plan would look dearer than one for this length, and be made anew
+-- each time for as long as the tables have never been analyzed, which takes longer than the claim.
 with durable as materialized (
   select set_config('synchronous_commit', case current_setting('synchronous_commit') when 'off' then 'on' else current_setting('synchronous_commit') end, true)),
 gate as materialized (
   select w.destination, w.n, w.max_attempts, coalesce(g.circuit, 'closed') as circuit, g.circuit_until, g.probe_until, g.circuit_failures,
          g.redrive_before, g.held_until, g.held_since, g.paused_at is not null and (g.paused_until is null or g.paused_until > now()) as paused
-  from durable cross join unnest(%(destinations)s::text[], %(limits)s::int[], %(max_attempts)s::int[]) as w (destination, n, max_attempts)
+  from durable cross join unnest((select %(destinations)s::text[]), (select %(limits)s::int[]), (select %(max_attempts)s::int[])) as w (destination, n, max_attempts)
     left join outbox.destination g on g.destination = w.destination),
 want as materialized (
   select destination, n, max_attempts from gate where circuit = 'closed' and not paused and (held_until is null or held_until <= now())),

@@ -209,7 +209,9 @@ async def test_results_that_a_full_disk_refuses_are_kept_and_recorded_when_there
     execute(disk.url, "select pg_logical_emit_message(true, 'test', 'begins the segment')")
     pms.faults({"fault": "latency", "seconds": 0.1})
     fast = {"PMS_RATE_PER_SECOND": "0", "PMS_RATE_PER_MINUTE": "0", "PMS_RATE_PER_HOUR": "0"}
-    with worker(tmp_path / "w.log", environment(url, pms, **fast)) as process:
+    # a full disk refuses renewals as well: no lease ends before there is room
+    environ = environment(url, pms, WORKER_LEASE_SECONDS="60", **fast)
+    with worker(tmp_path / "w.log", environ) as process:
         await process.logged("booking.synced")
         disk.fill()
         try:

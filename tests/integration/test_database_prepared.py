@@ -61,6 +61,23 @@ async def test_what_is_executed_twice_is_prepared(long_lived: Connection) -> Non
     assert await _prepared(long_lived) == 1
 
 
+@through_nothing
+async def test_the_claim_is_not_planned_anew_each_time_where_nothing_was_ever_analyzed(
+    long_lived: Connection,
+) -> None:
+    for _ in range(12):
+        await claim_all(long_lived)
+
+    cursor = await long_lived.execute(
+        "select custom_plans as n from pg_prepared_statements"
+        " where statement ~ 'update outbox.delivery'",
+        prepare=False,
+    )
+    plans = [row["n"] for row in await cursor.fetchall()]
+    assert len(plans) == 1
+    assert plans[0] <= 5, "Postgres makes five before it reckons whether to keep one"
+
+
 async def test_a_connection_for_a_moment_prepares_nothing(database_url: str) -> None:
     conn = await connect(database_url, application_name="test")
     await _twice(conn)

@@ -32,6 +32,28 @@ async def test_a_claim_takes_owner_lease_fence_and_charges_one_attempt(conn: Con
     assert (claim.version, claim.lost_owner, claim.uncertain_at) == (1, None, None)
 
 
+async def test_every_field_of_a_claim_is_what_its_row_has_under_that_name(conn: Connection) -> None:
+    """Claims are read by the order of a query's columns, and many of those are moments."""
+    await owe(conn, "taken with others")
+    alone = await owe(conn, "taken alone")
+    await claim_all(conn, B)
+    await conn.execute(
+        "update outbox.delivery set requested = 7, round = 5, attempts = 3,"
+        " requested_at = now() - interval '6 hours', delivered_at = now() - interval '5 hours',"
+        " failed_at = now() - interval '4 hours', claimed_at = now() - interval '3 hours',"
+        " lease_until = now() - interval '2 hours', uncertain_at = now() - interval '1 hour'"
+    )
+    single = await store.claim_one(conn, alone, owner=A, lease=LEASE, max_attempts=3)
+    assert single is not None
+
+    for claim in (single, *await claim_all(conn, A)):
+        row = await row_of(conn, claim.id)
+        same = set(claim._fields) - {"version", "seen_at", "lost_owner", "probe"}
+        assert {name: getattr(claim, name) for name in same} == {name: row[name] for name in same}
+        assert (claim.version, claim.lost_owner, claim.probe) == (row["requested"], B, False)
+        assert row["claimed_at"] <= claim.seen_at <= row["now"]
+
+
 async def test_a_live_lease_is_not_claimed_again(conn: Connection) -> None:
     await owe(conn)
     assert len(await claim_all(conn, A)) == 1

@@ -13,6 +13,9 @@ from outbox_worker.alerts.alert import AlertKind, NewAlert
 from outbox_worker.database import Connection, connect
 from outbox_worker.handlers.booking import BookingHandler
 from outbox_worker.handlers.effect import Result
+from outbox_worker.operations.discard import discard, plan_discard
+from outbox_worker.operations.refs import Subject, Target
+from outbox_worker.operations.slices import Request
 from outbox_worker.outbox import store
 from outbox_worker.outbox.delivery import Destination, Reason
 from outbox_worker.outbox.outcome import AttemptOutcome, Wait
@@ -21,7 +24,7 @@ from outbox_worker.pms.guesty import Guesty
 from outbox_worker.worker.execute import Finished
 from outbox_worker.worker.single import deliver_one
 from tests.support_alert import fetch, raised, versions
-from tests.support_engine import LEASE, claim_all, eventually, insert_booking
+from tests.support_engine import LEASE, claim_all, eventually, insert_booking, owe
 from tests.support_gate import (
     Destined,
     allow_probe,
@@ -220,3 +223,43 @@ async def test_an_open_gate_ends_no_alert_about_an_address_of_one_booking(
 
         await eventually(open_again, "an open gate")
     assert await incidents(conn) == ["guestly:http_404"]
+
+
+async def test_a_discarded_booking_ends_no_alert_about_what_keeps_the_gate_shut(
+    conn: Connection, database_url: str, handling: BookingHandler, tokens: Tokens, booking: UUID
+) -> None:
+    tokens.answer = WRONG
+    async with running(gated_loop(database_url, handling), database_url):
+        await probed(conn, 1)
+    named = await plan_discard(
+        conn, [Target(subject=Subject.BOOKING, key=str(booking), name=str(booking))]
+    )
+    done = await discard(conn, named, Request(actor="zoe", target=str(booking), reason="tests"))
+
+    assert len(done.discarded) == 1
+    assert await incidents(conn) == ["guestly:credentials_refused"]
+    assert await messages_asked(conn) == [1], "told to be solved although nothing is"
+    await owe(conn, "another", Destination.GUESTLY)
+    await opens(conn, database_url)
+    assert await messages_asked(conn) == [2]
+
+
+async def test_what_the_version_before_told_of_a_shut_gate_ends_when_it_opens(
+    conn: Connection, database_url: str
+) -> None:
+    await owe_bookings(conn, 1)
+    await open_circuit(conn, rest="-1 second")
+    for kind, fingerprint in (
+        (AlertKind.MISCONFIGURED, "guestly"),
+        (AlertKind.CIRCUIT_OPEN, "guestly"),
+        (AlertKind.CIRCUIT_OPEN, "guestly:rate_limited"),
+        (AlertKind.SYNC_FAILED, "guestly:http_503"),
+    ):
+        await raised(conn, alert=NewAlert(kind=kind, fingerprint=fingerprint))
+    async with running(gated_loop(database_url, Destined().handler()), database_url):
+
+        async def open_again() -> bool:
+            return await circuit_state(conn) == "closed"
+
+        await eventually(open_again, "an open gate")
+    assert await incidents(conn) == ["guestly:http_503", "guestly:rate_limited"]

@@ -9,6 +9,7 @@ RATE_PY = "outbox_worker/gate/rate.py"
 ALARM_PY = "outbox_worker/worker/alarm.py"
 SHUT_PY = "outbox_worker/alerts/shut_gate.py"
 ALERTS_PY = "outbox_worker/alerts/store.py"
+ALERTS_SQL = "outbox_worker/sql/alerts.sql"
 KEEPER_PY = "outbox_worker/worker/gatekeeper.py"
 BUDGET_PY = "outbox_worker/worker/call_budget.py"
 LOOP_PY = "outbox_worker/worker/loop.py"
@@ -96,6 +97,13 @@ MUTANTS = (
         old="        if await is_open(conn, other):\n",
         new="        if False:\n",
         seen_by=at(CAUSES, "test_a_quota_that_failing_requests_have_spent_is_the_same_incident"),
+    ),
+    Mutant(
+        rule="a person who takes over a booking ends no alert about what keeps the gate shut",
+        file=ALERTS_SQL,
+        old="split_part(a.fingerprint, ':', 1) and g.circuit <> 'closed'))\n",
+        new="split_part(a.fingerprint, ':', 1) and false))\n",
+        seen_by=at(CAUSES, "test_a_discarded_booking_ends_no_alert_about_what_keeps_the_gate_shut"),
     ),
     Mutant(
         rule="an open gate leaves the booking that is named to its own success",

@@ -46,6 +46,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        rule="a claim is not planned anew each time",
+        file="outbox_worker/sql/outbox.sql",
+        old="unnest((select %(destinations)s::text[]), (select %(limits)s::int[]),"
+        " (select %(max_attempts)s::int[]))",
+        new="unnest(%(destinations)s::text[], %(limits)s::int[], %(max_attempts)s::int[])",
+        seen_by=at(
+            PREPARED,
+            "test_the_claim_is_not_planned_anew_each_time_where_nothing_was_ever_analyzed",
+        ),
+    ),
+    Mutant(
         rule="a statement over many rows is planned for their number",
         file=DATABASE_PY,
         old="return None if count <= _MOST_AS_PREPARED else False",
