@@ -73,7 +73,8 @@ def _alert(each: ListedAlert) -> Iterator[str]:
     state = "" if each.resolved_at is None else f", solved {stamp(each.resolved_at)}"
     code = f" ({each.code})" if each.code else ""
     again = f", reported {each.count:,} times" if each.count > 1 else ""
-    yield f"{each.id}  {each.kind}{code}, since {stamp(each.first_seen_at)}{again}{state}"
+    said = f"{each.kind}{code}, since {stamp(each.first_seen_at)}{again}{state}"
+    yield from wrapped(said, first=f"{each.id}  ", rest="   ")
     yield from wrapped(_about(each), first="   about  ")
     for told in each.channels:
         yield from wrapped(_told(told), first=f"   {told.channel:<5}  ")

@@ -174,8 +174,8 @@ def _table(page: Page[ListedEvent], words: list[str], *, chosen: bool) -> Iterat
         return
     rows: list[tuple[str, ...]] = [("RECEIVED (UTC)", "OUTCOME", "BOOKING")]
     rows += [(stamp(each.received_at), _outcome(each), each.booking or "-") for each in page.rows]
-    [heading], *rest = table(rows)
-    yield heading
+    heading, *rest = table(rows)
+    yield from heading
     for each, lines in zip(page.rows, rest, strict=True):
         yield from lines
         yield from columns([(each.id, each.type)], indent="  ")

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 
 import click
 
-#: More names than these are no answer to "which one?".
-_MOST = 2
+#: More names than these are no answer to "which one?", and some of them would be a wrong one.
+_MOST = 3
 #: How alike two names are that may be mixed up: one letter of four, two that changed places.
 _ALIKE = 0.7
 
@@ -28,14 +28,17 @@ class Group(click.Group):
         names = self.list_commands(ctx)
         # what looks like an option is refused by click, which knows them
         if word not in names and not word.startswith("-") and not ctx.resilient_parsing:
-            guess = " or ".join(f"'{name}'" for name in meant(word, names))
+            *others, last = [f"'{name}'" for name in meant(word, names)] or [""]
+            guess = f"{', '.join(others)} or {last}" if others else last
             also = f" Did you mean {guess}?" if guess else ""
             raise click.UsageError(f"No such command '{word}'.{also}", ctx)
         return super().resolve_command(ctx, args)
 
 
 def meant(word: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that a word was probably meant to be, the likeliest first; at most two."""
+    """The names that a word was probably meant to be, the likeliest first; at most three."""
     typed = word.lower()
     begun = [name for name in names if typed and name.startswith(typed)]
-    return tuple(begun or get_close_matches(typed, names, cutoff=_ALIKE))[:_MOST]
+    if begun:
+        return tuple(begun) if len(begun) <= _MOST else ()
+    return tuple(get_close_matches(typed, names, n=_MOST, cutoff=_ALIKE))

@@ -14,7 +14,7 @@ _AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 
 def typed(since: datetime) -> str:
     """The same moment as it is typed, for a command that is to be copied."""
-    return f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{since.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 class Since(click.ParamType[datetime]):
@@ -34,10 +34,8 @@ class Since(click.ParamType[datetime]):
             if ago:
                 return datetime.now(UTC) - int(ago[1]) * UNITS[ago[2]]
             at = datetime.fromisoformat(text.removesuffix(" UTC"))
-            return at if at.tzinfo else at.replace(tzinfo=UTC)
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{text!r} is no time: write 2h, 3d, 2026-11-20 or 2026-11-20T14:00.",
-                param,
-                ctx,
+                f"{text!r} is no time: write 2h, 3d, 2026-11-20 or 2026-11-20T14:00.", param, ctx
             )

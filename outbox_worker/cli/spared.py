@@ -31,4 +31,4 @@ def spared(pms: Pms, conn: Connection, sync: SyncSettings) -> SparedPms:
 
 def _tell(wait: timedelta) -> None:
     seconds = ceil(wait.total_seconds())
-    click.echo(f"The workers use all calls that PMS_RATE_* allow: waiting {seconds} s.", err=True)
+    click.echo(f"All calls that PMS_RATE_* allow are used up: waiting {seconds} s.", err=True)

@@ -94,14 +94,15 @@ def _needs(status: Status, *, pms: str) -> Iterator[str]:
     if any("event has waited" in need for need in status.needs):
         yield "  a payment event could not be applied for more than 10 minutes"
         for event in status.waiting_events:
-            since = moment(event.received_at)
-            yield f"    {event.id}  {event.outcome}, {event.type}, since {since}"
+            said = f"{event.outcome}, {event.type}, since {moment(event.received_at)}"
+            yield from wrapped(said, first=f"    {event.id}  ", rest="      ")
         yield f"    fix: outbox show {status.waiting_events[0].id}"
     if status.open_alerts_total:
         yield f"  {counted(status.open_alerts_total, 'alert is', 'alerts are')} open"
         for alert in status.open_alerts:
             about = f" about {alert.booking}" if alert.booking else ""
-            yield f"    {alert.kind}{about}, since {moment(alert.first_seen_at)}"
+            said = f"{alert.kind}{about}, since {moment(alert.first_seen_at)}"
+            yield from wrapped(said, first="    ", rest="      ")
             yield from _fix(alert, pms=pms)
         yield from _more(status.open_alerts_total, len(status.open_alerts))
     yield from _trouble(status.trouble, status.fleet.pms)
@@ -113,7 +114,7 @@ def _needs(status: Status, *, pms: str) -> Iterator[str]:
 def _trouble(trouble: Trouble, pms: str) -> Iterator[str]:
     for each in trouble.channels:
         code = f" ({each.error_code})" if each.error_code else ""
-        yield f"  {each.sentence}, since {moment(each.since)}{code}"
+        yield from wrapped(f"{each.sentence}, since {moment(each.since)}{code}", first="  ")
         settings = (
             "ALERT_CHAT_WEBHOOK_URL"
             if each.channel == "chat"

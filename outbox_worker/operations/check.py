@@ -145,7 +145,10 @@ async def check(
     if settlement in {Settlement.ADOPTED, Settlement.ENDED} and row is not None:
         held = _held(found, finding, on_record, wanted)
         parts = undoubted_parts(booking, known, view)
-        if not await _end_doubt(conn, booking, row, held, view, parts=parts, actor=actor):
+        seen = None if held is None or finding is Finding.ABSENT else held[0]
+        if not await _end_doubt(
+            conn, booking, row, held, view, parts=parts, actor=actor, seen=seen
+        ):
             settlement = Settlement.IN_FLIGHT
         await outbox_store.notify(conn)
     state = None if row is None else row.state
@@ -280,7 +283,9 @@ async def _end_doubt(
     *,
     parts: Parts,
     actor: str,
+    seen: str | None,
 ) -> bool:
+    """Whether it still was to be ended; ``held`` is put on record, ``seen`` the PMS has shown."""
     async with conn.transaction():
         await booking_store.begin_ours(conn, ORIGIN)
         await booking_store.lock(conn, [booking.id])
@@ -300,7 +305,7 @@ async def _end_doubt(
             target=booking.reference or str(booking.id),
             affected=1,
             deliveries=[row.id],
-            reason="the PMS holds none" if held is None else f"the PMS holds {held[0]}",
+            reason="the PMS holds none" if seen is None else f"the PMS holds {seen}",
         )
         if booking.status is BookingStatus.CANCELLED and (held is None or held[1] is not None):
             told = price_alert.alert(view.pms, booking.id)  # nobody pays for a cancelled stay

@@ -45,15 +45,13 @@ def payment_of(body: bytes | None) -> EventPayment | None:
     paid = event.meaning
     if not isinstance(paid, PaymentSucceeded):
         return None
-    known = paid.amount is not None and paid.currency is not None
+    amount: Decimal | None = None
+    if paid.amount is not None and paid.currency is not None:
+        amount = Decimal(paid.amount).scaleb(-money.exponent(paid.currency))
     return EventPayment(
         intent_id=event.payment_intent_id,
-        amount=_major(paid.amount or 0, paid.currency or "") if known else None,
+        amount=amount,
         currency=paid.currency,
         reference=event.claimed.reference,
         booking_id=event.claimed.booking_id,
     )
-
-
-def _major(units: int, currency: str) -> Decimal:
-    return Decimal(units).scaleb(-money.exponent(currency))

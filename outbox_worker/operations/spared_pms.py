@@ -22,14 +22,17 @@ from outbox_worker.pms.port import (
     uncounted,
 )
 
-#: Longest wait of a person for one call.
-PATIENCE = timedelta(seconds=30)
+#: Longest wait of a person for one call. A minute's limit is outwaited: a command that has used it
+#: up by itself, as of a long list, goes on.
+PATIENCE = timedelta(seconds=65)
 #: A look-up, and the read of its one hit that some adapters add to it.
 _CALLS_OF_A_LOOK_UP = 2
 #: How soon a gate is asked again that somebody else holds.
 _BUSY = timedelta(milliseconds=100)
 #: Shorter waits are over before anybody wonders.
 _WORTH_TELLING = timedelta(seconds=1)
+#: Longer rests are told in minutes.
+_SECONDS_READ_WELL = 120
 
 
 class SparedPms:
@@ -70,6 +73,7 @@ class SparedPms:
 
         Raises:
             PmsUnansweredError: There is no call for us within our patience; nothing was asked.
+            DatabaseBusyError: Somebody else holds the gate for as long; nothing was asked.
         """
         made = 1
 
@@ -99,20 +103,21 @@ class SparedPms:
         loop = asyncio.get_running_loop()
         ends, told = loop.time() + self._patience.total_seconds(), False
         while True:
+            busy: DatabaseBusyError | None = None
             wait = _BUSY
             try:
                 with translated():
                     taken = await gate_store.take_calls(
                         self._conn, Destination.GUESTLY, self._windows, want=calls, least=calls
                     )
-            except DatabaseBusyError:
-                pass
+            except DatabaseBusyError as error:
+                busy = error
             else:
                 if taken.granted:
                     return taken.at
                 wait = max(taken.wait, _BUSY)
             if loop.time() + wait.total_seconds() > ends:
-                raise _none_left(wait)
+                raise busy or _none_left(wait)
             if wait >= _WORTH_TELLING and not told:
                 told = True
                 self._tell(wait)
@@ -132,9 +137,10 @@ class SparedPms:
 
 def _none_left(wait: timedelta) -> PmsUnansweredError:
     seconds = max(ceil(wait.total_seconds()), 1)
+    rest = f"{seconds} s" if seconds <= _SECONDS_READ_WELL else f"{ceil(seconds / 60)} min"
     return PmsUnansweredError(
         "no_call_left",
-        f"all calls that PMS_RATE_PER_SECOND, _MINUTE and _HOUR allow are used up for {seconds} s,"
+        f"all calls that PMS_RATE_PER_SECOND, _MINUTE and _HOUR allow are used up for {rest},"
         " so nothing was asked",
-        hint=f"Try again in {seconds} s.",
+        hint=f"Try again in {rest}.",
     )

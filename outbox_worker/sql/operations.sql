@@ -58,9 +58,10 @@ from public.bookings b left join public.properties p on p.id = b.property_id
 where b.id = %(booking_id)s::uuid
 
 -- name: subject_reservations
--- A person's word alone stands for one whose last link did not ask the PMS, until a call to it has succeeded.
+-- A person's word alone stands for one whose last link did not ask the PMS, until a call to it has succeeded. Then its state is
+-- known, also when that call is no longer in the history and the link still is; after a call that wrote a part of it, not yet.
 select r.pms, r.reservation_id, r.mode, r.fingerprint is not null as state_known, r.updated_at,
-       r.mode = 'live' and coalesce(l.unverified, false)
+       r.mode = 'live' and r.fingerprint is null and coalesce(l.unverified, false)
        and not exists (select from outbox.attempt t where t.delivery_id = %(id)s::bigint and t.outcome = 'held' and t.started_at >= l.at) as unverified
 from outbox.reservation r
 left join lateral (

@@ -130,6 +130,33 @@ async def test_what_does_not_fit_eighty_columns_is_broken_and_no_id_or_code_is_c
     assert [line for line in too_wide(alerts.out) if long not in line] == []
 
 
+async def test_a_list_of_events_is_shown_on_a_terminal_that_is_narrower_than_its_heading(
+    conn: Connection, database_url: str
+) -> None:
+    event_id = await waiting_event(conn, "LA-1")
+
+    listed = await run(database_url, "events", "list", COLUMNS="30")
+
+    assert (listed.code, listed.err) == (0, "")
+    assert listed.out.split()[:4] == ["RECEIVED", "(UTC)", "OUTCOME", "BOOKING"]
+    assert f"  {event_id}" in listed.out.splitlines()
+    assert [
+        line for line in listed.out.splitlines() if len(line) > 30 and "next:" not in line
+    ] == []
+
+
+async def test_a_solved_alert_that_was_reported_often_fits_eighty_columns(
+    conn: Connection, database_url: str
+) -> None:
+    await given_up(conn, code="fare_and_contact_fixed")
+    await conn.execute("update outbox.alert set count = 1234, resolved_at = now()")
+
+    listed = await run(database_url, "alerts", "list", "--all")
+
+    assert "reported 1,234 times, solved 20" in " ".join(listed.out.split())
+    assert too_wide(listed.out) == []
+
+
 async def test_a_list_that_begins_with_what_is_held_leads_to_what_holds_it(
     conn: Connection, database_url: str
 ) -> None:

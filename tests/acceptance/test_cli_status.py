@@ -66,6 +66,31 @@ async def test_every_trouble_is_told_with_what_to_do(conn: Connection, database_
     assert [line for line in ended.out.splitlines() if len(line) > WIDTH] == []
 
 
+async def test_events_and_alerts_with_long_names_fit_the_terminal(
+    conn: Connection, database_url: str
+) -> None:
+    event_id, type_ = "evt_3QabcDEFghiJKLmnoPQRstuV", "checkout.session.async_payment_succeeded"
+    await conn.execute(
+        "insert into outbox.inbox_event (source, id, type, outcome, received_at)"
+        " values ('stripe', %s, %s, 'waiting', now() - interval '1 hour')",
+        [event_id, type_],
+    )
+    await owe(conn, event_id, Destination.INBOX)
+    reference = "LA-" + "9" * 33
+    booking = await insert_booking(conn, booking_reference=reference)
+    kind = AlertKind.CANCELED_AFTER_CONFIRMATION
+    alert = NewAlert(kind=kind, fingerprint="x", booking_id=booking)
+    async with conn.transaction():
+        await alerts.raise_alert(conn, alert, channels=[])
+
+    ended = await status(database_url)
+
+    said = " ".join(ended.out.split())
+    assert f"{event_id} waiting, {type_}, since 20" in said
+    assert f"{kind} about {reference}, since 20" in said
+    assert [line for line in ended.out.splitlines() if len(line) > WIDTH] == []
+
+
 async def test_a_program_reads_the_same(conn: Connection, database_url: str) -> None:
     await trouble(conn)
     await running_worker(conn)

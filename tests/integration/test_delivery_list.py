@@ -17,6 +17,7 @@ from outbox_worker.operations.delivery_list import (
     place_of,
 )
 from outbox_worker.operations.fleet import SyncMode, read_fleet
+from outbox_worker.operations.pages import COUNT_LIMIT
 from outbox_worker.operations.rows import snapshot_from
 from outbox_worker.outbox.delivery import Destination, State, state_of
 from outbox_worker.pms.port import PmsName
@@ -64,7 +65,12 @@ async def test_the_state_of_a_row_is_the_one_that_the_rule_says(conn: Connection
         }
         listed = (await page(conn, EVERY, mode=mode, limit=1000)).rows
         assert {each.id: each.state for each in listed} == expected
-        assert set(Counter(each.state for each in listed)) >= set(State) - {State.HELD}
+        numbers = Counter(each.state for each in listed)
+        assert set(numbers) >= set(State) - {State.HELD}
+        # what is not on the page is counted by the same rule
+        for state in set(State) - {State.SYNCED}:
+            first = await page(conn, Filters(states=(state,)), mode=mode, limit=1)
+            assert len(first.rows) + first.more == numbers[state], state
 
 
 async def test_the_soonest_check_in_comes_first_and_what_is_synced_last(conn: Connection) -> None:
@@ -117,6 +123,43 @@ async def test_pages_hold_every_row_once_and_say_how_many_follow(
 
     assert seen == whole
     assert len(whole) == 6
+
+
+@pytest.mark.parametrize(("beyond", "at_least"), [(0, False), (1, True)])
+async def test_rows_are_counted_up_to_a_limit_and_what_is_beyond_it_is_said(
+    conn: Connection, beyond: int, *, at_least: bool
+) -> None:
+    await conn.execute(
+        "insert into outbox.delivery (destination, key, requested, due_at)"
+        " select 'email', n::text, 1, now() from generate_series(1, %s) n",
+        [2 + COUNT_LIMIT + beyond],
+    )
+
+    found = await page(conn, limit=2)
+
+    assert (len(found.rows), found.more, found.more_at_least) == (2, COUNT_LIMIT, at_least)
+    rest = await page(conn, limit=2, after=found.after)
+    assert (rest.more, rest.more_at_least) == (COUNT_LIMIT - 2 + beyond, False)
+
+
+async def test_what_follows_a_page_is_counted_as_it_was_chosen(conn: Connection) -> None:
+    codes = ("http_503", "http_503", "http_503", "listing_missing")
+    rows = [(await given_up(conn, code=code))[1] for code in codes]
+    await conn.execute(
+        "update outbox.delivery set failed_at = '2026-01-01' where id = %s", rows[:1]
+    )
+    await synced(conn, mode="test")
+    bookings = (Destination.GUESTLY,)
+
+    for chosen, number in (
+        (Filters(code="http_503"), 3),
+        (Filters(destinations=bookings, since=datetime(2026, 6, 1, tzinfo=UTC)), 3),
+        (Filters(destinations=bookings), 4),
+        (Filters(destinations=(Destination.INBOX,)), 0),
+        (Filters(tested=True), 0),
+    ):
+        first = await page(conn, chosen, limit=1)
+        assert len(first.rows) + first.more == number, chosen
 
 
 @pytest.mark.parametrize("text", ["", "7", "2027-02-30.1", "synced.", "soon.1", "2027-02-01.1.2"])

@@ -10,10 +10,12 @@ import pytest
 from outbox_worker.database import Connection
 from outbox_worker.errors import PmsUnansweredError, RefusedError
 from outbox_worker.operations.check import Finding, Settlement
+from outbox_worker.operations.fleet import SyncMode, read_fleet
+from outbox_worker.operations.timeline import read_timeline
 from outbox_worker.outbox.delivery import Destination, State
 from outbox_worker.pms.guestly import Guestly
-from outbox_worker.pms.port import Further, LookupAnswer, uncounted
-from tests.support_doubt import QUIET, asked, in_doubt, in_guestly, on_record
+from outbox_worker.pms.port import Further, LookupAnswer, PmsName, uncounted
+from tests.support_doubt import QUIET, asked, in_doubt, in_guestly, linked, on_record, target
 from tests.support_engine import booking_row, claim_all, end_lease, row_of
 from tests.support_requeue import requested
 from tests.support_simulator import API_KEY, LISTINGS, Simulator
@@ -186,6 +188,23 @@ async def test_a_reservation_that_is_gone_needs_a_person(
 
     assert (found.finding, found.on_record) == (Finding.ABSENT, held["_id"])
     assert found.needs_person
+
+
+async def test_a_look_that_found_nothing_is_not_on_record_as_one_that_found_it(
+    conn: Connection, adapter: Guestly, booking: UUID
+) -> None:
+    """What a person has linked without asking stays a person's word."""
+    nowhere = "0123456789abcdef01234567"
+    await linked(conn, None, booking, nowhere)
+    await in_doubt(conn, booking, since=LONG_AGO)
+
+    found = await asked(conn, adapter, booking)
+
+    assert (found.finding, found.settlement) == (Finding.ABSENT, Settlement.ENDED)
+    assert (await actions(conn))[1:] == [("check", "the PMS holds none")]
+    fleet = await read_fleet(conn, SyncMode(enabled=True, test_mode=False, pms=PmsName.GUESTLY))
+    [held] = (await read_timeline(conn, target(booking), fleet)).reservations
+    assert (held.reservation_id, held.unverified) == (nowhere, True)
 
 
 async def test_another_stay_under_our_reference_is_not_touched(

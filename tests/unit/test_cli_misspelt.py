@@ -15,6 +15,9 @@ from outbox_worker.cli.process import run
         (["reqeue", "LA-1"], "No such command 'reqeue'. Did you mean 'requeue'?"),
         (["STATUS"], "No such command 'STATUS'. Did you mean 'status'?"),
         (["stat"], "No such command 'stat'. Did you mean 'status' or 'stats'?"),
+        (["li"], "No such command 'li'. Did you mean 'list', 'link' or 'listings'?"),
+        # five commands begin so: two of them would be a guess
+        (["s"], "No such command 's'."),
         (["events", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["alerts", "tset"], "No such command 'tset'. Did you mean 'test'?"),
         (["list", "--sincee"], "No such option '--sincee'. Did you mean '--since'?"),

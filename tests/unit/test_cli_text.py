@@ -233,7 +233,17 @@ def test_since_takes_a_date_and_a_moment() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2h30", "-1d", "999999w"])
+def test_since_the_beginning_of_time_can_be_typed_again() -> None:
+    since = Since().convert("0001-01-01", None, None)
+
+    assert typed(since) == "0001-01-01T00:00:00Z"
+    assert Since().convert(typed(since), None, None) == since
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2h30", "-1d", "999999w", "0001-01-01T00:00+02:00", "9999-12-31T23:59-05:00"],
+)
 def test_since_refuses_what_is_no_time(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no time"):
         Since().convert(text, None, None)
