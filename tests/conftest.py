@@ -73,8 +73,10 @@ _EXEMPT = "no LISTEN through the pooler: "
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # a shell's background job ignores it, and so would every process that a test sends it to
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # a shell's background job ignores the one, nohup the other, and so would every process that a
+    # test sends it to
+    for ignored in (signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_DFL)
     config.addinivalue_line(
         "markers",
         "needs_listen(reason): it is about LISTEN itself; left out where no notification arrives",
