@@ -269,4 +269,6 @@ async def mail_server(
 
 def _abort(server: SMTP) -> None:
     if isinstance(server.transport, asyncio.Transport):
-        server.transport.abort()
+        # an encrypted one that was closed twice has forgotten what early 3.11 then calls
+        with contextlib.suppress(AttributeError):
+            server.transport.abort()
