@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from itertools import groupby, pairwise
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
 
 from outbox_worker.alerts import store as alerts
 from outbox_worker.alerts.alert import AlertKind, NewAlert
@@ -67,29 +68,40 @@ class Lock:
         return self.rank, self.id
 
 
+class _Looking(psycopg.AsyncCursor[Any]):
+    """A cursor that has its connection look after each statement, whatever the form of its rows."""
+
+    async def execute(self, *arguments: Any, **options: Any) -> Self:
+        inside = self.connection.info.transaction_status is TransactionStatus.INTRANS
+        await super().execute(*arguments, **options)
+        if inside and isinstance(self.connection, Recording):
+            await self.connection.look()
+        return self
+
+
 class Recording(psycopg.AsyncConnection[Row]):
     """A connection that looks after each statement of a transaction which rows it has locked."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.cursor_factory = _Looking
         self.outside: Connection | None = None
         self.transactions: dict[datetime, list[Lock]] = {}
         self._statements = 0
 
-    async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        inside = self.info.transaction_status is TransactionStatus.INTRANS
-        cursor = await super().execute(query, *arguments, **options)
-        if inside and self.outside is not None:
+    async def look(self) -> None:
+        """Note which rows the transaction has locked since the last look."""
+        if self.outside is not None:
             await self._look(self.outside)
-        return cursor
 
     async def _look(self, outside: Connection) -> None:
         self._statements += 1
-        [clock] = await (await super().execute("select transaction_timestamp() as at")).fetchall()
+        unseen = psycopg.AsyncCursor(self, row_factory=dict_row)
+        [clock] = await (await unseen.execute("select transaction_timestamp() as at")).fetchall()
         held = self.transactions.setdefault(clock["at"], [])
         known = {(lock.rank, lock.id) for lock in held}
         for name, statement in ROWS.items():
-            ours = await _rows(await super().execute(statement), name)
+            ours = await _rows(await unseen.execute(statement), name)
             others = await _rows(await outside.execute(statement), name)
             free = await _rows(
                 await outside.execute(f"{statement} for no key update skip locked"), name

@@ -289,7 +289,7 @@ async def settle_held(
     """
     arrays = {name: _array(values) for name, values in columns.items()}
     rows = await _settle(conn, "settle_held", arrays, owner, count=len(columns["ids"]))
-    return [SettledHeld(id=DeliveryId(row["id"]), again=row["again"]) for row in rows]
+    return [SettledHeld(id=DeliveryId(row), again=again) for row, again in rows]
 
 
 async def settle_failed(
@@ -298,8 +298,7 @@ async def settle_failed(
     """Record failures; rows whose fence or owner differ are left alone and not returned."""
     rows = await _settle(conn, "settle_failed", columns, owner, count=len(columns["ids"]))
     return [
-        SettledFailed(id=DeliveryId(row["id"]), gave_up=row["gave_up"], tell=row["tell"])
-        for row in rows
+        SettledFailed(id=DeliveryId(row), gave_up=gave_up, tell=tell) for row, gave_up, tell in rows
     ]
 
 
@@ -308,7 +307,7 @@ async def release(
 ) -> list[DeliveryId]:
     """Give rows back uncharged; rows whose fence or owner differ are left alone, not returned."""
     rows = await _settle(conn, "release", columns, owner, count=len(columns["ids"]))
-    return [DeliveryId(row["id"]) for row in rows]
+    return [DeliveryId(row) for (row,) in rows]
 
 
 async def hold_reservations(conn: Connection, columns: Mapping[str, Any]) -> None:
@@ -358,9 +357,10 @@ def _array(values: Iterable[int | AttemptOutcome | Destination | None]) -> str:
 
 async def _settle(
     conn: Connection, name: str, columns: Mapping[str, Any], owner: WorkerId, *, count: int
-) -> list[Row]:
-    parameters = {**columns, "owner": owner}
-    return await (await conn.execute(query(name), parameters, prepare=for_rows(count))).fetchall()
+) -> list[tuple[Any, ...]]:
+    cursor = conn.cursor(row_factory=tuple_row)
+    await cursor.execute(query(name), {**columns, "owner": owner}, prepare=for_rows(count))
+    return await cursor.fetchall()
 
 
 async def _one(conn: Connection, name: str, parameters: Mapping[str, Any]) -> Row:
