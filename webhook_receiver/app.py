@@ -210,7 +210,9 @@ class Receiver:
         within = _CONNECTION if seen is Readiness.READY else _CONNECTION_IN_DOUBT
         try:
             async with self._pool.connection(within=within) as conn:
-                receipt = await inbox.receive(conn, event, body, rules=self._rules)
+                receipt = await inbox.receive(
+                    conn, event, body, rules=self._rules, may_notify=self._wakeup.take
+                )
         except DatabaseError as error:
             return Unanswered(reason=_cause(error))
         except Exception as error:  # noqa: BLE001 - the edge of one request: a bug of ours must not cost the event

@@ -1,4 +1,8 @@
-"""Waking the workers after a commit: outside its transaction, coalesced, and never in its way."""
+"""Waking the workers after a commit: outside its transaction, coalesced, and never in its way.
+
+Whoever commits does it with the same message, as often as that is allowed; what else is due then is
+announced by one notification for all.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,16 @@ class Wakeup:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._wanted = asyncio.Event()
+        # when the next one would be due at an even pace
+        self._due = 0.0
+
+    def take(self) -> bool:
+        """Whether a notification may be sent now, which the caller then does."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = max(self._due, now - _AT_ONCE * _GAP_S) + _GAP_S
+        return True
 
     def request(self) -> None:
         """Something is due; returns at once."""
@@ -35,14 +49,12 @@ class Wakeup:
 
     async def run(self) -> None:
         """Send notifications until cancelled."""
-        # when the next one would be due at an even pace
-        due = 0.0
         while True:
             await self._wanted.wait()
+            if not self.take():
+                await asyncio.sleep(self._due - time.monotonic())
+                continue
             self._wanted.clear()
             with suppress(DatabaseError, OSError):  # workers poll
                 async with self._pool.connection(within=_PATIENCE) as conn:
                     await wake(conn)
-            now = time.monotonic()
-            due = max(due, now - _AT_ONCE * _GAP_S) + _GAP_S
-            await asyncio.sleep(max(0.0, due - now))

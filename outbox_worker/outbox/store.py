@@ -184,6 +184,21 @@ async def notify(conn: Connection) -> None:
     await conn.execute(query("notify"))
 
 
+async def commit_and_notify(conn: Connection) -> None:
+    """Commit, then wake the workers in a transaction of their own: one message, one answer.
+
+    Args:
+        conn: Inside a transaction in which no statement has failed.
+
+    Raises:
+        psycopg.Error: Not committed as a rule; but should Postgres have no room for notifications,
+            or be lost in between, it is.
+    """
+    # neither parameters nor a plan that is kept: either would allow one statement alone
+    message = ";\n".join((query("end_transaction"), query("notify")))
+    await conn.execute(message, prepare=False)
+
+
 async def claim(
     conn: Connection, wanted: Sequence[Wanted], *, owner: WorkerId, lease: timedelta
 ) -> Claimed:

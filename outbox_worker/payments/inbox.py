@@ -7,6 +7,7 @@ come back: the event is neither lost nor half applied.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -72,7 +73,7 @@ class Receipt:
     Args:
         outcome: None: the event had been received before, and nothing was done.
         detail: Why, one clause for operators, without guest data.
-        wake: Whether something is due that a worker should look at now.
+        wake: Whether something is due of which no worker has been told yet.
     """
 
     outcome: EventOutcome | None
@@ -84,8 +85,17 @@ class Receipt:
 _RECEIVED_BEFORE = Receipt(outcome=None, detail="received before", booking_id=None, wake=False)
 
 
+def _no() -> bool:
+    return False
+
+
 async def receive(
-    conn: Connection, event: StripeEvent, body: bytes, *, rules: InboxRules
+    conn: Connection,
+    event: StripeEvent,
+    body: bytes,
+    *,
+    rules: InboxRules,
+    may_notify: Callable[[], bool] = _no,
 ) -> Receipt:
     """Keep a verified event, once, and apply it to its booking.
 
@@ -94,6 +104,8 @@ async def receive(
         event: What `stripe_event.read` made of ``body``.
         body: The bytes that were signed.
         rules: See `InboxRules`.
+        may_notify: Asked right before the commit of an event that makes something due: whether the
+            workers are woken in the same message, which saves them a round trip's wait.
 
     Raises:
         DatabaseUnreachableError: Postgres is down, read-only, full, or too slow because somebody
@@ -105,23 +117,25 @@ async def receive(
     with translated():
         if verdict is None:
             try:
-                async with store.transaction(conn, origin="receiver"):
+                async with store.transaction(conn, origin="receiver") as ending:
                     if not await store.insert(conn, event, body, None):
                         return _RECEIVED_BEFORE
                     applied = await _apply(conn, event, rules)
                     await _follow(conn, event.id, applied, rules, owed=True)
-                    return _receipt(applied)
+                    ending.notifies = _is_due(applied) and may_notify()
+                    return _receipt(applied, told=ending.notifies)
             except _NOT_NOW:
                 raise
             except Exception as error:  # noqa: BLE001 - one event is executed here; its bug must not cost it
                 verdict, failure = _failed(error), error
-        async with store.transaction(conn, origin="receiver"):
+        async with store.transaction(conn, origin="receiver") as ending:
             if not await store.insert(conn, event, body, verdict):
                 return _RECEIVED_BEFORE
             await _follow(conn, event.id, verdict, rules, owed=True)
+            ending.notifies = _is_due(verdict) and may_notify()
     if failure is not None:
         _say(event, verdict, failure)
-    return _receipt(verdict)
+    return _receipt(verdict, told=ending.notifies)
 
 
 async def redrive(
@@ -255,13 +269,18 @@ async def _judge(
     return on_payment(event, payment, found, currency=rules.currency)
 
 
-def _receipt(verdict: Verdict) -> Receipt:
-    due = verdict.outcome is EventOutcome.APPLIED or verdict.outcome in REDRIVEN
+def _is_due(verdict: Verdict) -> bool:
+    """Whether it leaves something for a worker."""
+    owed = verdict.outcome is EventOutcome.APPLIED or verdict.outcome in REDRIVEN
+    return owed or verdict.alert is not None
+
+
+def _receipt(verdict: Verdict, *, told: bool = False) -> Receipt:
     return Receipt(
         outcome=verdict.outcome,
         detail=verdict.detail,
         booking_id=verdict.booking_id,
-        wake=due or verdict.alert is not None,
+        wake=_is_due(verdict) and not told,
     )
 
 

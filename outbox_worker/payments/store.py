@@ -22,6 +22,7 @@ from outbox_worker.errors import (
     DecodeError,
     SchemaError,
 )
+from outbox_worker.outbox.store import commit_and_notify
 from outbox_worker.payments.stripe_event import StripeEvent
 from outbox_worker.payments.verdict import EventOutcome, Verdict
 from outbox_worker.sql import query
@@ -60,10 +61,21 @@ class OverdueEvent:
     age: timedelta
 
 
+@dataclass(slots=True)
+class Ending:
+    """How a transaction is to end, said within it.
+
+    Args:
+        notifies: Whether the workers are woken by the message that commits it.
+    """
+
+    notifies: bool = False
+
+
 @asynccontextmanager
 async def transaction(
     conn: Connection, *, origin: str, within: timedelta = LONGEST
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Ending]:
     """All of a block or nothing, with bounded waits; its origin silences the optional trigger.
 
     psycopg's own context begins with a message of its own, and each one wakes two processes.
@@ -76,18 +88,20 @@ async def transaction(
     Raises:
         DatabaseUnreachableError: Postgres is read-only.
         DatabaseError: A statement has failed and the block went on; nothing is committed.
-        psycopg.Error: As it came; nothing is committed, or the connection was lost over the commit.
+        psycopg.Error: As it came; nothing is committed, or the connection was lost over the commit,
+            or the notification was refused after it.
     """
+    ending = Ending()
     bounds = {name: _milliseconds(within * share) for name, share in _SHARES.items()}
     # one message; parameters that the server binds would belong to one statement alone
     message = ";\n".join((query("inbox_begin"), query("inbox_bounds")))
     try:
         await AsyncClientCursor(conn).execute(message, {**bounds, "origin": origin})
-        yield
+        yield ending
         if conn.info.transaction_status is TransactionStatus.INERROR:
             # Postgres answers the COMMIT of a transaction that has failed by rolling it back
             raise DatabaseError("a statement of the transaction has failed")  # noqa: TRY301 - rolled back below
-        await conn.commit()
+        await (commit_and_notify(conn) if ending.notifies else conn.commit())
     except BaseException as error:
         try:
             await conn.rollback()

@@ -10,6 +10,10 @@ select outbox.request_sync(%(booking_id)s::uuid, %(reason)s::text, %(reference)s
 -- name: notify
 select pg_notify('outbox', '')
 
+-- name: end_transaction
+-- Sent in one message with what is to follow it in a transaction of its own.
+commit
+
 -- name: claim
 -- The sub-select under ANY keeps the index under generic plans, where UPDATE ... FROM flips to a
 -- sequential scan. Old values come from the locking CTE: RETURNING would show the new ones.

@@ -13,7 +13,7 @@ from tests.support_source import PACKAGES, Module, called, calls, docstrings, mo
 
 UNKNOWN = "no such query"
 #: Statements that PREPARE does not take; they have no parameters.
-UTILITY = ("begin", "listen", "unlisten", "notify", "set", "lock", "vacuum", "analyze")
+UTILITY = ("begin", "commit", "listen", "unlisten", "notify", "set", "lock", "vacuum", "analyze")
 #: Modules that talk to Postgres before there is a schema, and the catalogue itself.
 OWN_SQL = ("outbox_worker/sql/", "outbox_worker/migrate.py", "outbox_worker/demo/")
 SQL = re.compile(

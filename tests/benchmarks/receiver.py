@@ -23,7 +23,10 @@ from webhook_receiver.signature import refusal
 
 CLIENTS = (8, 64)
 #: In the place of the wake-up: nothing is ever sent.
-_SILENT = "from webhook_receiver import wakeup; wakeup.Wakeup.request = lambda self: None"
+_SILENT = (
+    "from webhook_receiver.wakeup import Wakeup;"
+    " Wakeup.request = lambda self: None; Wakeup.take = lambda self: False"
+)
 _SYNC_US = 1000
 
 

@@ -40,6 +40,13 @@ async def request(conn: Connection, number: int) -> None:
     )
 
 
+async def announced(conn: Connection, number: int) -> None:
+    """One request and its notification, as the receiver sends them: with the commit, not in it."""
+    await conn.execute("begin")
+    await request(conn, number)
+    await store.commit_and_notify(conn)
+
+
 async def paced(
     count: int, gap: float, one: Callable[[int], Awaitable[None]]
 ) -> list[tuple[int, float, float]]:
@@ -87,23 +94,9 @@ async def _many(url: str, count: int) -> float:
 
 
 async def _paced(url: str, count: int, gap: float) -> list[tuple[int, float, float]]:
-    async with (
-        connection(url, application_name="bench") as conn,
-        connection(url, application_name="bench notify") as waker,
-    ):
-        waking: set[asyncio.Task[None]] = set()
-
-        async def one(number: int) -> None:
-            await request(conn, number)
-            # as the receiver does: after the commit, and nobody waits for it
-            task = asyncio.create_task(store.notify(waker))
-            waking.add(task)
-            task.add_done_callback(waking.discard)
-
+    async with connection(url, application_name="bench") as conn:
         await asyncio.sleep(0.5)
-        noted = await paced(count, gap, one)
-        await asyncio.gather(*waking)
-        return noted
+        return await paced(count, gap, lambda number: announced(conn, number))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from uuid import UUID
 
-from outbox_worker.database import Connection
+import pytest
+
+from outbox_worker.database import Connection, connect
+from outbox_worker.payments import inbox, stripe_event
+from outbox_worker.payments.inbox import InboxRules, Receipt
+from outbox_worker.payments.verdict import EventOutcome
 from tests.support_receiver import Receiver
-from tests.support_stripe import event, every, insert_booking, intent, new_id
+from tests.support_stripe import Json, encoded, event, every, insert_booking, intent, new_id
+from webhook_receiver import wakeup as pacing
 from webhook_receiver.pool import Pool
 from webhook_receiver.wakeup import Wakeup
 
 
 async def heard(conn: Connection, *, for_seconds: float) -> list[str]:
     return [note.channel async for note in conn.notifies(timeout=for_seconds)]
+
+
+async def announced(listener: Connection, conn: Connection) -> int:
+    """How many notifications there were until now: they come in the order of their commits."""
+    await conn.execute("select pg_notify('outbox', 'now')")
+    count = 0
+    async for note in listener.notifies(timeout=20):
+        if note.payload == "now":
+            return count
+        count += 1
+    raise AssertionError("nothing was heard at all")
+
+
+async def paid(conn: Connection) -> tuple[Json, UUID]:
+    """An event that pays a booking which waits for it."""
+    intent_id = new_id("pi")
+    booking_id = await insert_booking(conn, stripe_payment_intent_id=intent_id)
+    return event("payment_intent.succeeded", intent(intent_id, amount=50000)), booking_id
+
+
+async def received(conn: Connection, body: Json, *, may_notify: bool) -> Receipt:
+    content = encoded(body)
+    return await inbox.receive(
+        conn,
+        stripe_event.read(content),
+        content,
+        rules=InboxRules(currency="EUR"),
+        may_notify=lambda: may_notify,
+    )
 
 
 async def test_requests_within_a_moment_are_one_notification(
@@ -40,13 +77,133 @@ async def test_requests_within_a_moment_are_one_notification(
     assert 1 <= len(notes) <= 3 + took / 0.04
 
 
+async def test_commits_that_notify_and_notifications_for_others_share_one_pace(
+    database_url: str, session: Connection
+) -> None:
+    await session.execute("listen outbox")
+    pool = Pool(database_url)
+    await pool.open()
+    wakeup = Wakeup(pool)
+    running = asyncio.create_task(wakeup.run())
+    taken = 0
+    began = time.monotonic()
+    try:
+        while (took := time.monotonic() - began) < 0.5:
+            taken += wakeup.take()
+            wakeup.request()
+            await asyncio.sleep(0.001)
+        running.cancel()
+        notes = await heard(session, for_seconds=0.5)
+    finally:
+        running.cancel()
+        await pool.close()
+
+    assert taken >= 1
+    assert taken + len(notes) <= 3 + took / 0.04
+
+
+async def test_a_commit_that_may_notify_announces_itself(
+    conn: Connection, session: Connection, direct_url: str
+) -> None:
+    listener = await connect(direct_url, application_name="listener")
+    try:
+        await listener.execute("listen outbox")
+        body, booking_id = await paid(conn)
+
+        receipt = await received(session, body, may_notify=True)
+
+        assert (receipt.outcome, receipt.booking_id) == (EventOutcome.APPLIED, booking_id)
+        assert not receipt.wake, "it would be announced twice"
+        assert await announced(listener, conn) == 1
+        assert len(await every(conn, "select from outbox.delivery")) == 1
+        again = await received(session, body, may_notify=True)
+        assert (again.outcome, again.wake) == (None, False)
+        assert await announced(listener, conn) == 0
+    finally:
+        await listener.close()
+
+
+async def test_the_notification_of_a_commit_is_not_part_of_its_transaction(
+    conn: Connection, session: Connection, direct_url: str
+) -> None:
+    """Postgres sends what one transaction notifies twice only once."""
+    await conn.execute(
+        """create function notify_too() returns trigger language plpgsql as
+           $$ begin perform pg_notify('outbox', ''); return new; end $$"""
+    )
+    await conn.execute(
+        """create trigger notify_too after update on public.bookings
+           for each row execute function notify_too()"""
+    )
+    listener = await connect(direct_url, application_name="listener")
+    try:
+        await listener.execute("listen outbox")
+        body, _ = await paid(conn)
+
+        await received(session, body, may_notify=True)
+
+        assert await announced(listener, conn) == 2, "inside it would serialise every commit"
+    finally:
+        await listener.close()
+
+
+async def test_a_commit_that_fails_announces_nothing_and_the_event_is_kept(
+    conn: Connection, session: Connection, direct_url: str
+) -> None:
+    body, _ = await paid(conn)
+    await conn.execute(
+        """create function refuse() returns trigger language plpgsql as
+           $$ begin raise exception 'the ledger is closed'; end $$"""
+    )
+    await conn.execute(
+        """create constraint trigger refused after update on public.bookings
+           deferrable initially deferred for each row execute function refuse()"""
+    )
+    listener = await connect(direct_url, application_name="listener")
+    try:
+        await listener.execute("listen outbox")
+
+        receipt = await received(session, body, may_notify=True)
+
+        assert receipt.outcome is EventOutcome.FAILED
+        assert receipt.booking_id is None
+        # the second transaction's, which owes the event
+        assert await announced(listener, conn) == 1
+    finally:
+        await listener.close()
+    (booking,) = await every(conn, "select status from public.bookings")
+    assert booking["status"] == "pending"
+    assert [row["key"] for row in await every(conn, "select key from outbox.delivery")] == [
+        body["id"]
+    ]
+
+
+async def test_what_no_commit_may_announce_is_announced_a_little_later(
+    receiver: Receiver,
+    conn: Connection,
+    direct_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pacing, "_GAP_S", 2.0)
+    listener = await connect(direct_url, application_name="listener")
+    try:
+        await listener.execute("listen outbox")
+        for _ in itertools.repeat(None, 5):
+            body, _ = await paid(conn)
+            await receiver.deliver(body)
+
+        notes = [note async for note in listener.notifies(timeout=20, stop_after=4)]
+    finally:
+        await listener.close()
+    # three come early, and the rest together as soon as the pace allows it
+    assert len(notes) == 4
+
+
 async def test_what_a_notification_announces_is_committed(
     receiver: Receiver, session: Connection
 ) -> None:
-    intent_id = new_id("pi")
-    await insert_booking(session, stripe_payment_intent_id=intent_id)
+    body, _ = await paid(session)
     await session.execute("listen outbox")
-    body = event("payment_intent.succeeded", intent(intent_id, amount=50000))
 
     delivery = asyncio.create_task(receiver.deliver(body))
     notes = [note async for note in session.notifies(timeout=10, stop_after=1)]

@@ -10,6 +10,7 @@ APP_PY = "webhook_receiver/app.py"
 ANSWERS = "tests/integration/test_receiver_answers.py"
 TOGETHER = "tests/integration/test_receiver_together.py"
 RULES = "tests/integration/test_engine_rules_receiver.py"
+WAKEUP = "tests/integration/test_receiver_wakeup.py"
 
 MUTANTS = (
     Mutant(
@@ -97,7 +98,28 @@ MUTANTS = (
         file=APP_PY,
         old="            self._wakeup.request()\n",
         new="            pass\n",
-        seen_by=at(RULES, "test_the_workers_are_woken_by_an_event_that_is_due"),
+        seen_by=at(WAKEUP, "test_what_no_commit_may_announce_is_announced_a_little_later"),
+    ),
+    Mutant(
+        rule="whoever says that it woke the workers has done so",
+        file="outbox_worker/payments/store.py",
+        old="await (commit_and_notify(conn) if ending.notifies else conn.commit())",
+        new="await conn.commit()",
+        seen_by=at(WAKEUP, "test_a_commit_that_may_notify_announces_itself"),
+    ),
+    Mutant(
+        rule="the notification that goes with a commit is not part of its transaction",
+        file="outbox_worker/outbox/store.py",
+        old='(query("end_transaction"), query("notify"))',
+        new='(query("notify"), query("end_transaction"))',
+        seen_by=at(WAKEUP, "test_the_notification_of_a_commit_is_not_part_of_its_transaction"),
+    ),
+    Mutant(
+        rule="commits notify no more often than everybody together may",
+        file="webhook_receiver/wakeup.py",
+        old="        if now < self._due:\n            return False\n",
+        new="",
+        seen_by=at(WAKEUP, "test_commits_that_notify_and_notifications_for_others_share_one_pace"),
     ),
     Mutant(
         rule="no notification is part of the transaction",
