@@ -43,9 +43,6 @@ _NOT_NOW = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     pg.ReadOnlySqlTransaction,
-    # these end the session, and psycopg calls them neither
-    pg.IdleInTransactionSessionTimeout,
-    pg.TransactionTimeout,
 )
 
 
