@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from outbox_worker.cli.layout import width
 
@@ -37,13 +38,22 @@ def next_page(page: Page[Any], command: Sequence[str]) -> Iterator[str]:
     if page.after is None:
         return
     number = f"and {page.more:,}{' or' if page.more_at_least else ''} more:"
-    typed = shlex.join([*command, "--after", page.after])
+    words = [*command, *_limit_as_typed(), "--after", page.after]
+    typed = shlex.join(words)
     if len(number) + 1 + len(typed) <= width():
         yield f"{number} {typed}"
         return
     # on lines of its own it can be copied whole
     yield number
-    yield from _continued([*command, "--after", page.after])
+    yield from _continued(words)
+
+
+def _limit_as_typed() -> list[str]:
+    """``--limit`` where a person has chosen one: the pages that follow are as long."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.get_parameter_source("limit") is not ParameterSource.COMMANDLINE:
+        return []
+    return ["--limit", str(context.params["limit"])]
 
 
 def _continued(words: Sequence[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,7 +28,7 @@ _SMALL = 1_000
 _LARGE = 1_000_000
 _LEASE = timedelta(minutes=5)
 #: Of each statement, in one round.
-_TIMES = 15
+_TIMES = 31
 #: Rows that one claim takes, and one settle gives back.
 _BATCH = 10
 _BOUND = 1.2
@@ -61,9 +61,9 @@ def measure(options: Options) -> list[Figure]:
         load(much, large)
         with connect(little) as one, connect(much) as other:
             for turn in range(options.rounds + 1):
-                costs = {name: (_costs(one, name), _costs(other, name)) for name in _STATEMENTS}
-                if turn:
-                    for name, (few, many) in costs.items():
+                for name in _STATEMENTS:
+                    few, many = _costs((one, other), name)
+                    if turn:
                         _note(seen, name, few, many)
         for _ in range(options.rounds):
             seen.note("outbox status, wall, small", _status_s(little) * 1000)
@@ -136,13 +136,19 @@ def _values(conn: Connection, name: str) -> Mapping[str, Any]:
 _STATEMENTS = {"claim": "claim", "request": "request", "settle": "settle_held"}
 
 
-def _costs(conn: Connection, name: str) -> _Cost:
-    """Medians over several executions, each of them undone."""
-    costs = [cost_of(conn, _STATEMENTS[name], _values(conn, name)) for _ in range(_TIMES)]
-    return _Cost(
-        buffers=statistics.median(cost.buffers for cost in costs),
-        ms=statistics.median(cost.ms for cost in costs),
-    )
+def _costs(sites: Sequence[Connection], name: str) -> list[_Cost]:
+    """Medians over several executions at each site, in turn and undone."""
+    turns = [
+        [cost_of(conn, _STATEMENTS[name], _values(conn, name)) for conn in sites]
+        for _ in range(_TIMES)
+    ]
+    return [
+        _Cost(
+            buffers=statistics.median(cost.buffers for cost in costs),
+            ms=statistics.median(cost.ms for cost in costs),
+        )
+        for costs in zip(*turns, strict=True)
+    ]
 
 
 def _status_s(url: str) -> float:
