@@ -185,17 +185,17 @@ async def notify(conn: Connection) -> None:
 
 
 async def commit_and_notify(conn: Connection) -> None:
-    """Commit, then wake the workers in a transaction of their own: one message, one answer.
+    """Commit, then wake the workers in a transaction of its own: one message, one answer.
 
     Args:
         conn: Inside a transaction in which no statement has failed.
 
     Raises:
-        psycopg.Error: Not committed as a rule; but should Postgres have no room for notifications,
-            or be lost in between, it is.
+        psycopg.Error: Of the one or of the other: committed or not. The notification is refused
+            when the lock of all who notify is not free within 100 ms, or the queue is full.
     """
     # neither parameters nor a plan that is kept: either would allow one statement alone
-    message = ";\n".join((query("end_transaction"), query("notify")))
+    message = ";\n".join((query("end_transaction"), query("notify_in_time")))
     await conn.execute(message, prepare=False)
 
 

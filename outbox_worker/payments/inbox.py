@@ -1,8 +1,9 @@
 """The inbox: one transaction per event that keeps it once, applies it and asks for what it causes.
 
 Where applying it fails nothing of that has happened, and another transaction keeps the event alone.
-Whatever a function here returns is committed. Whatever it raises is not, and then the sender has to
-come back: the event is neither lost nor half applied.
+Whatever a function here returns is committed. Whatever it raises is not, unless the connection was
+lost over the commit, and then the sender has to come back: the event is neither lost nor half
+applied.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ _NOT_NOW = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     pg.ReadOnlySqlTransaction,
+    # these end the session, and psycopg calls them neither
+    pg.IdleInTransactionSessionTimeout,
+    pg.TransactionTimeout,
 )
 
 
@@ -114,25 +118,15 @@ async def receive(
     with translated():
         if verdict is None:
             try:
-                async with store.transaction(conn, origin="receiver") as ending:
-                    if not await store.insert(conn, event, body, None):
-                        return _RECEIVED_BEFORE
-                    applied = await _apply(conn, event, rules)
-                    await _follow(conn, event.id, applied, rules, owed=True)
-                    ending.notifies = _is_due(applied) and may_notify()
-                    return _receipt(applied, told=ending.notifies)
+                return await _keep(conn, event, body, None, rules=rules, may_notify=may_notify)
             except _NOT_NOW:
                 raise
             except Exception as error:  # noqa: BLE001 - one event is executed here; its bug must not cost it
                 verdict, failure = _failed(error), error
-        async with store.transaction(conn, origin="receiver") as ending:
-            if not await store.insert(conn, event, body, verdict):
-                return _RECEIVED_BEFORE
-            await _follow(conn, event.id, verdict, rules, owed=True)
-            ending.notifies = _is_due(verdict) and may_notify()
-    if failure is not None:
+        receipt = await _keep(conn, event, body, verdict, rules=rules, may_notify=may_notify)
+    if failure is not None and receipt.outcome is not None:
         _say(event, verdict, failure)
-    return _receipt(verdict, told=ending.notifies)
+    return receipt
 
 
 async def redrive(
@@ -204,6 +198,37 @@ async def _lock_unsettled(conn: Connection, event_id: str) -> bytes | Receipt:
     if kept.body is None:
         raise NotFoundError(f"the body of event {event_id} is no longer kept")
     return kept.body
+
+
+async def _keep(
+    conn: Connection,
+    event: StripeEvent,
+    body: bytes,
+    verdict: Verdict | None,
+    *,
+    rules: InboxRules,
+    may_notify: Callable[[], bool],
+) -> Receipt:
+    """One transaction that keeps an event; ``verdict`` None: and applies it."""
+    ending = store.Ending()
+    try:
+        async with store.transaction(conn, origin="receiver", ending=ending):
+            if not await store.insert(conn, event, body, verdict):
+                return _RECEIVED_BEFORE
+            if verdict is None:
+                verdict = await _apply(conn, event, rules)
+            await _follow(conn, event.id, verdict, rules, owed=True)
+            ending.notifies = _is_due(verdict) and may_notify()
+    except psycopg.Error:
+        # Of the commit, or of the notification after it, which must cost the event nothing. That
+        # somebody else has kept it meanwhile, with the same outcome, is as good.
+        if verdict is None or not ending.notifies or conn.closed:
+            raise
+        kept = await store.read_overdue(conn, [event.id])
+        if event.id not in kept or kept[event.id].outcome is not verdict.outcome:
+            raise
+        return _receipt(verdict)
+    return _receipt(verdict, told=ending.notifies)
 
 
 def _failed(error: Exception) -> Verdict:

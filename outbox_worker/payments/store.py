@@ -63,7 +63,7 @@ class OverdueEvent:
 
 @dataclass(slots=True)
 class Ending:
-    """How a transaction is to end, said within it.
+    """How a transaction is to end, said within its block.
 
     Args:
         notifies: Whether the workers are woken by the message that commits it.
@@ -74,8 +74,8 @@ class Ending:
 
 @asynccontextmanager
 async def transaction(
-    conn: Connection, *, origin: str, within: timedelta = LONGEST
-) -> AsyncIterator[Ending]:
+    conn: Connection, *, origin: str, within: timedelta = LONGEST, ending: Ending | None = None
+) -> AsyncIterator[None]:
     """All of a block or nothing, with bounded waits; its origin silences the optional trigger.
 
     psycopg's own context begins with a message of its own, and each one wakes two processes.
@@ -84,24 +84,25 @@ async def transaction(
         conn: In autocommit mode and idle.
         origin: Our process.
         within: Time of the transaction; each of its waits is a share of it.
+        ending: Asked at the end of the block.
 
     Raises:
         DatabaseUnreachableError: Postgres is read-only.
         DatabaseError: A statement has failed and the block went on; nothing is committed.
         psycopg.Error: As it came; nothing is committed, or the connection was lost over the commit,
-            or the notification was refused after it.
+            or the notification was refused after it, and then the connection is open and idle.
     """
-    ending = Ending()
     bounds = {name: _milliseconds(within * share) for name, share in _SHARES.items()}
     # one message; parameters that the server binds would belong to one statement alone
     message = ";\n".join((query("inbox_begin"), query("inbox_bounds")))
     try:
         await AsyncClientCursor(conn).execute(message, {**bounds, "origin": origin})
-        yield ending
+        yield
         if conn.info.transaction_status is TransactionStatus.INERROR:
             # Postgres answers the COMMIT of a transaction that has failed by rolling it back
             raise DatabaseError("a statement of the transaction has failed")  # noqa: TRY301 - rolled back below
-        await (commit_and_notify(conn) if ending.notifies else conn.commit())
+        notifies = ending is not None and ending.notifies
+        await (commit_and_notify(conn) if notifies else conn.commit())
     except BaseException as error:
         try:
             await conn.rollback()

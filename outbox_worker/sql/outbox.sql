@@ -10,6 +10,10 @@ select outbox.request_sync(%(booking_id)s::uuid, %(reason)s::text, %(reference)s
 -- name: notify
 select pg_notify('outbox', '')
 
+-- name: notify_in_time
+-- Whoever sends a notification locks out all others of the whole server until it is on disk, another database's sessions among them.
+select set_config('lock_timeout', '100ms', true), pg_notify('outbox', '')
+
 -- name: end_transaction
 -- Sent in one message with what is to follow it in a transaction of its own.
 commit

@@ -222,34 +222,6 @@ async def test_a_statement_that_takes_too_long_is_given_up(
     assert row["status"] == "pending"
 
 
-async def test_a_transaction_that_postgres_ends_for_its_length_is_no_fault_of_the_event(
-    database_url: str, conn: Connection, server_url: str
-) -> None:
-    if conn.info.server_version < 170000:
-        pytest.skip("Postgres bounds a transaction since version 17")
-    body, _ = await paid_booking(conn)
-    await conn.execute(
-        "create function slow() returns trigger language plpgsql as"
-        " 'begin perform pg_sleep(30); return new; end'"
-    )
-    await conn.execute(
-        "create trigger slow before update on public.bookings for each row execute function slow()"
-    )
-    row = await one(conn, "select current_database() as name")
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("alter database {} set transaction_timeout = '1s'").format(
-                sql.Identifier(row["name"])
-            )
-        )
-
-    with receiver_in_thread(database_url) as receiver:
-        answer = await receiver.deliver(body)
-
-    assert come_back(answer)
-    assert await every(conn, "select from outbox.inbox_event") == []
-
-
 async def test_a_transition_that_raises_is_undone_and_its_event_kept(
     receiver: Receiver, conn: Connection
 ) -> None:

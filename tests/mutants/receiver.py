@@ -10,6 +10,7 @@ APP_PY = "webhook_receiver/app.py"
 ANSWERS = "tests/integration/test_receiver_answers.py"
 TOGETHER = "tests/integration/test_receiver_together.py"
 RULES = "tests/integration/test_engine_rules_receiver.py"
+REFUSED = "tests/integration/test_receiver_notify_faults.py"
 WAKEUP = "tests/integration/test_receiver_wakeup.py"
 
 MUTANTS = (
@@ -23,10 +24,10 @@ MUTANTS = (
     Mutant(
         rule="an event and what it changes are one transaction",
         file=INBOX_PY,
-        old="                    applied = await _apply(conn, event, rules)\n",
-        new="                    await conn.commit()\n"
-        '                    await conn.execute("begin")\n'
-        "                    applied = await _apply(conn, event, rules)\n",
+        old="                verdict = await _apply(conn, event, rules)\n",
+        new="                await conn.commit()\n"
+        '                await conn.execute("begin")\n'
+        "                verdict = await _apply(conn, event, rules)\n",
         seen_by=at(RULES, "test_an_event_that_could_not_be_applied_now_is_not_kept"),
     ),
     Mutant(
@@ -103,16 +104,45 @@ MUTANTS = (
     Mutant(
         rule="whoever says that it woke the workers has done so",
         file="outbox_worker/payments/store.py",
-        old="await (commit_and_notify(conn) if ending.notifies else conn.commit())",
+        old="await (commit_and_notify(conn) if notifies else conn.commit())",
         new="await conn.commit()",
         seen_by=at(WAKEUP, "test_a_commit_that_may_notify_announces_itself"),
     ),
     Mutant(
         rule="the notification that goes with a commit is not part of its transaction",
         file="outbox_worker/outbox/store.py",
-        old='(query("end_transaction"), query("notify"))',
-        new='(query("notify"), query("end_transaction"))',
+        old='(query("end_transaction"), query("notify_in_time"))',
+        new='(query("notify_in_time"), query("end_transaction"))',
         seen_by=at(WAKEUP, "test_the_notification_of_a_commit_is_not_part_of_its_transaction"),
+    ),
+    Mutant(
+        rule="a notification that is refused after the commit costs the event nothing",
+        file=INBOX_PY,
+        old="        if verdict is None or not ending.notifies or conn.closed:\n"
+        "            raise\n",
+        new="        raise\n",
+        seen_by=at(
+            REFUSED,
+            "test_a_notification_that_is_refused_after_the_commit_costs_the_event_nothing[P0001]",
+        ),
+    ),
+    Mutant(
+        rule="a commit that was refused is not taken for a notification that was",
+        file=INBOX_PY,
+        old="        if event.id not in kept or kept[event.id].outcome is not verdict.outcome:\n"
+        "            raise\n",
+        new="",
+        seen_by=at(WAKEUP, "test_a_commit_that_fails_announces_nothing_and_the_event_is_kept"),
+    ),
+    Mutant(
+        rule="no commit waits long for the notifications of others",
+        file="outbox_worker/sql/outbox.sql",
+        old="set_config('lock_timeout', '100ms', true)",
+        new="set_config('lock_timeout', '0', true)",
+        seen_by=at(
+            REFUSED,
+            "test_payments_are_answered_while_another_database_holds_up_all_notifications",
+        ),
     ),
     Mutant(
         rule="commits notify no more often than everybody together may",
