@@ -24,6 +24,7 @@ from outbox_worker.demo.process import (
     wait_until_answers,
 )
 from outbox_worker.demo.site import PROPERTIES
+from outbox_worker.events import Event
 from outbox_worker.pms.port import PmsName
 
 #: Shorter than in production, so that nobody has to wait: the defaults are 15 and 30 seconds.
@@ -237,7 +238,8 @@ def _receiver(
     secrets_accepted: str,
     port: int | None,
 ) -> tuple[Program, str]:
-    address = f"127.0.0.1:{free_port(port)}"
+    # where none is wanted it binds one itself: one chosen here could be taken before it does
+    wanted = 0 if port is None else free_port(port)
     program = opened.enter_context(
         running(
             "receiver",
@@ -245,12 +247,23 @@ def _receiver(
             settings={
                 **settings,
                 "STRIPE_WEBHOOK_SECRET": secrets_accepted,
-                "RECEIVER_ADDRESS": address,
+                "RECEIVER_ADDRESS": f"127.0.0.1:{wanted}",
             },
             folder=folder,
         )
     )
-    return program, f"http://{address}"
+    wait_until(lambda: _address(program) is not None, program)
+    return program, f"http://{_address(program)}"
+
+
+def _address(program: Program) -> str | None:
+    """Where the receiver says that it listens; None: it has not said so yet."""
+    for line in program.log.read_bytes().splitlines():
+        with contextlib.suppress(ValueError):
+            said = json.loads(line)
+            if isinstance(said, dict) and said.get("event") == Event.SERVICE_STARTED:
+                return str(said["address"])
+    return None
 
 
 def _command(

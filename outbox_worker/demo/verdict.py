@@ -118,7 +118,8 @@ def checks_of_payments(samples: Sequence[SampleBooking], evidence: Evidence) -> 
         Check(
             name="retried, then synced",
             expected=len(retried),
-            found=len(stumbled & synced_once(evidence)),
+            # a slow machine may have one more of them try again, which is as it should be
+            found=len(retried & stumbled & synced_once(evidence)),
         ),
         Check(name="failed, alert shown", expected=len(parked), found=len(shown & parked)),
         Check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -87,6 +88,23 @@ def test_a_booking_that_was_not_repaired_is_noticed() -> None:
         "still failed",
         "synced: one reservation each",
     }
+
+
+def test_a_booking_that_was_to_be_retried_and_was_not_is_seen_and_one_more_is_no_fault() -> None:
+    good = _good(repaired=False)
+
+    def stumbling(fates: Iterable[Fate]) -> Evidence:
+        names = {one.reference for one in _SAMPLES if one.fate in set(fates)}
+        return dataclasses.replace(
+            good,
+            bookings=[
+                dataclasses.replace(one, stumbles=1 if one.reference in names else 0)
+                for one in good.bookings
+            ],
+        )
+
+    assert _wrong(checks_of_payments(_SAMPLES, stumbling(PARKED))) == {"retried, then synced"}
+    assert _wrong(checks_of_payments(_SAMPLES, stumbling(Fate))) == set()
 
 
 def test_latency_is_from_the_first_sending_to_the_first_reservation() -> None:
