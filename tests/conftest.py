@@ -13,10 +13,11 @@ and delivers nothing.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -82,6 +83,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "needs_listen(reason): it is about LISTEN itself; left out where no notification arrives",
     )
     config.addinivalue_line("markers", "plans: query plans on 1.2M rows; make test-plans")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector away from what all tests are made of, which lasts to the end.
+
+    That is more than a million objects: looking through them stops a process for one second or two
+    now and then, whatever time-out a test has set.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,8 @@ from tests.support_scripted import Peer, Script, Server, answering, reply, servi
 
 REFERENCE = "LA2026-48213"
 PATIENT = timedelta(seconds=20)
-SHORT = timedelta(seconds=0.4)
+#: Half of it is what connecting may take.
+SHORT = timedelta(seconds=1)
 HTML = b"<!DOCTYPE html><html><body>Welcome</body></html>"
 
 Call: TypeAlias = Callable[[Pms], Awaitable[Any]]

@@ -29,7 +29,8 @@ from tests.support_scripted import Script, Server, answering, serving
 REFERENCE = "LA2026-48213"
 RESERVATION_ID = "652f0000000000000000b001"
 PATIENT = timedelta(seconds=20)
-SHORT = timedelta(seconds=0.4)
+#: Half of it is what connecting may take.
+SHORT = timedelta(seconds=1)
 DETAIL = Detail(
     first_name="Zoë",
     last_name="Müller-Łęcki",

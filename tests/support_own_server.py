@@ -53,6 +53,7 @@ class OwnServer(Database):
             return not any(map(alive, family))
 
         await eventually(over, "the end of the server", within=30)
+        self.keep_port()
         file.unlink()
 
     async def revive(self) -> None:

@@ -104,16 +104,20 @@ class ReceiverProcess(Receiver):
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, event: str, *, within: float = _PATIENCE_S) -> Json:
-        """The first log line of this event, whether it has come already or comes in time."""
+    def wait_until_ready(self) -> None:
+        """Wait until it says that it takes events, even if its first look at Postgres took long."""
+        self.wait_for("service.ready", "database.restored")
+
+    def wait_for(self, *events: str, within: float = _PATIENCE_S) -> Json:
+        """The first log line of one of these, whether it has come already or comes in time."""
 
         def there() -> Json | None:
-            return next((line for line in self.lines if line["event"] == event), None)
+            return next((line for line in self.lines if line["event"] in events), None)
 
         with self._came:
             self._came.wait_for(lambda: there() or not self._reader.is_alive(), within)
             line = there()
-        assert line is not None, f"no line {event}, but {self.lines}"
+        assert line is not None, f"no line {' or '.join(events)}, but {self.lines}"
         return line
 
     def rest(self) -> list[Json]:
@@ -170,3 +174,5 @@ def receiver_process(
             if process.poll() is None:
                 process.kill()
             process.wait(_PATIENCE_S)
+            # leaving closes what is still being read
+            running.rest()

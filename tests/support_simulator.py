@@ -20,6 +20,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import httpx
 
+from tests.support_port import kept_port
+
 T = TypeVar("T")
 Json: TypeAlias = dict[str, Any]
 
@@ -42,7 +44,7 @@ class Simulator:
         api_key: What callers must show; None: any.
         listings: Given at each start; None: those of the directory.
         seed: Of the faults' dice.
-        port: 0: any free one, which a restart keeps.
+        port: 0: any free one, which it keeps while it is down.
         arguments: More options of its command line.
     """
 
@@ -79,6 +81,7 @@ class Simulator:
     def start(self) -> None:
         """Start it and wait until it answers; after a stop or a kill it has its old address."""
         self.state_dir.parent.mkdir(parents=True, exist_ok=True)
+        self._port = self._port or kept_port()
         command = [sys.executable, "-m", "outbox_worker.simulator", "--state", str(self.state_dir)]
         command += ["--port", str(self._port), "--seed", str(self._seed)]
         if self.api_key is not None:
@@ -92,7 +95,6 @@ class Simulator:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)  # our own command
         first = wait_for(self._first_line)
         self.url = json.loads(first)["url"]
-        self._port = int(self.url.rpartition(":")[2])
         self._http = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
 
     def stop(self) -> int:

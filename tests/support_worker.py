@@ -44,14 +44,22 @@ def environment(database_url: str, pms: Simulator | None, **overrides: str) -> d
     }
 
 
-#: A fault for `worker`: it looks all the time whether LISTEN delivers.
-PROBES_OFTEN = """
+_PROBES_OFTEN = """
 from datetime import timedelta
 from outbox_worker.worker import wakeup
 
-wakeup.PROBE_EVERY, wakeup.PROBE_WITHIN = timedelta(seconds=0.2), timedelta(seconds=3)
+wakeup.PROBE_EVERY, wakeup.PROBE_WITHIN = timedelta(seconds=0.2), timedelta(seconds={within})
 """
 _MAIN = "from outbox_worker.cli import main; main()"
+
+
+def probing(*, within: float) -> str:
+    """A fault for `worker`: it looks all the time whether LISTEN delivers.
+
+    Args:
+        within: Seconds after which a probe that it has not heard was lost.
+    """
+    return _PROBES_OFTEN.format(within=within)
 
 
 class WorkerProcess:

@@ -317,9 +317,12 @@ async def test_pruning_can_be_interrupted_and_goes_on_where_it_was(
     conn: Connection, database_url: str
 ) -> None:
     await old_events(conn, 2000)
+    # two seconds a batch after the first one: time to see the bar, and to interrupt
     await conn.execute(
+        "create sequence pruned;"
         "create function slow() returns trigger language plpgsql as"
-        " $$ begin perform pg_sleep(0.002); return new; end $$;"
+        " $$ begin if nextval('pruned') > 500 then perform pg_sleep(0.004); end if;"
+        " return new; end $$;"
         "create trigger slow before update on outbox.inbox_event"
         " for each row execute function slow()"
     )

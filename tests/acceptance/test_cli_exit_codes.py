@@ -25,12 +25,6 @@ COMMANDS = (
 )
 
 
-def closed_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 async def run(database_url: str, *arguments: str, **environ: str) -> Ended:
     return await asyncio.to_thread(outbox, *arguments, environ=settings(database_url, **environ))
 
@@ -57,9 +51,10 @@ async def test_0_when_all_is_well(conn: Connection, database_url: str) -> None:
 
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_4_when_the_database_is_unreachable(arguments: tuple[str, ...]) -> None:
-    nowhere = f"postgresql://nobody@127.0.0.1:{closed_port()}/nothing"
-
-    ended = outbox(*arguments, "--json", environ=settings(nowhere))
+    with socket.socket() as taken:  # by nobody who listens
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"postgresql://nobody@127.0.0.1:{taken.getsockname()[1]}/nothing"
+        ended = outbox(*arguments, "--json", environ=settings(nowhere))
 
     assert ended.code == 4
     error = ended.json()["error"]

@@ -100,12 +100,12 @@ async def test_a_long_action_can_be_interrupted_and_goes_on_where_it_was(
     conn: Connection, database_url: str
 ) -> None:
     await missing(conn, 60)
-    # two a second after the first thirty
-    slow = settings(database_url, PMS_RATE_PER_MINUTE="30")
+    # one in ten seconds after the first six: time to see the bar, and to interrupt
+    slow = settings(database_url, PMS_RATE_PER_MINUTE="6")
 
     def interrupted() -> tuple[int, str]:
         with terminal(["requeue", "--missing", "--yes"], environ=slow) as screen:
-            screen.shows("30/60")
+            screen.shows(" 6/60")
             screen.type("\x03")
             return screen.ended(), screen.text
 
@@ -113,7 +113,7 @@ async def test_a_long_action_can_be_interrupted_and_goes_on_where_it_was(
 
     assert code == 130
     done = await requested(conn)
-    assert 30 <= done < 60
+    assert 6 <= done < 60
     assert f"Interrupted: {60 - done} rows not reached." in text
     again = await asyncio.to_thread(
         outbox, "requeue", "--missing", "--yes", "--json", environ=settings(database_url)

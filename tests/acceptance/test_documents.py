@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support_documents import shell
-from tests.support_port import kept_port
+from tests.support_port import kept_ports
 from tests.support_quickstart import DATABASE, VALUES, Reader, site
 from tests.support_service_manager import Services
 from tests.support_source import ROOT
@@ -32,7 +32,10 @@ def places(tmp_path: Path) -> dict[str, str]:
         "/etc/systemd/system": str(tmp_path / "units"),
         "/usr/local/bin/outbox": str(tmp_path / "bin" / "outbox"),
         "/var/lib/stand-in": str(tmp_path / "stand-in"),
-        **{f"127.0.0.1:{port}": f"127.0.0.1:{kept_port()}" for port in (8080, 8099, 8025)},
+        **{
+            f"127.0.0.1:{told}": f"127.0.0.1:{port}"
+            for told, port in zip((8080, 8099, 8025), kept_ports(3), strict=True)
+        },
         # the stand-ins' own programs name their ports otherwise
         "## Ours\n": "## Ours\nMETRICS_ADDRESS=\n",
     }

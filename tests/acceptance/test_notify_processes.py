@@ -62,7 +62,7 @@ async def test_a_request_on_its_way_when_a_receiver_stops_is_answered(
     database_url: str, conn: Connection
 ) -> None:
     with receiver_process(receiver_environment(database_url)) as receiver:
-        receiver.wait_for("service.ready")
+        receiver.wait_until_ready()
         there = urlsplit(receiver.url)
         # both are connected, one has begun its headers; a later request shows that they are known
         reader, writer = await asyncio.open_connection(there.hostname, there.port)

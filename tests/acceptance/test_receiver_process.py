@@ -112,7 +112,7 @@ async def test_it_takes_a_signed_event_and_stops_cleanly(
     database_url: str, conn: Connection
 ) -> None:
     with receiver_process(environment(database_url)) as receiver:
-        receiver.wait_for("service.ready")
+        receiver.wait_until_ready()
 
         answer = await receiver.deliver(PING)
 
@@ -131,7 +131,7 @@ async def test_a_stop_finishes_what_is_under_way(database_url: str, conn: Connec
         holder = await connect(database_url, application_name="holder", autocommit=False)
         stack.push_async_callback(holder.close)
         receiver = stack.enter_context(receiver_process(environment(database_url)))
-        receiver.wait_for("service.ready")
+        receiver.wait_until_ready()
         await holder.execute("select from public.bookings where id = %s for update", [booking_id])
         delivery = asyncio.create_task(receiver.deliver(body))
         async with asyncio.timeout(10):
@@ -189,7 +189,7 @@ async def test_the_log_tells_ids_and_nothing_of_the_body(
     )
     wrong = event("checkout.session.completed", session(intent_id, amount=1, customer=person))
     with receiver_process(environment(database_url, LOG_LEVEL="debug")) as receiver:
-        receiver.wait_for("service.ready")
+        receiver.wait_until_ready()
         for body in (paid, wrong):
             assert (await receiver.deliver(body)).status_code == 200
         await receiver.deliver(paid, stripe_signature=f"t=1,v1={'ab' * 32}")
@@ -232,7 +232,7 @@ async def test_a_socket_that_systemd_holds_loses_no_connection_in_a_restart(
         options = {"pass_fds": (held.fileno(),)}
         first = stack.enter_context(receiver_process(environ, prefix=prefix, **options))
         assert first.url.endswith(f":{held.getsockname()[1]}")
-        first.wait_for("service.ready")
+        first.wait_until_ready()
         assert (await first.deliver(PING)).status_code == 200
         assert first.stop() == 0
 

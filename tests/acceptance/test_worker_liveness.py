@@ -17,7 +17,7 @@ from tests.support_engine import eventually, insert_booking, owe
 from tests.support_health import ANY_PORT, endpoint_of
 from tests.support_simulator import LISTING, Simulator
 from tests.support_wire import Wire
-from tests.support_worker import PROBES_OFTEN, environment, worker
+from tests.support_worker import environment, probing, worker
 
 #: Bounds of a stop here: the time for calls (5 s), cutting off, the last settle (5 s), and slack.
 STOPPED_WITHIN_S = 25.0
@@ -158,7 +158,7 @@ async def test_a_listen_that_falls_silent_is_seen_by_operators_and_costs_no_deli
         environ = environment(
             database_url, None, METRICS_ADDRESS=ANY_PORT, DATABASE_LISTEN_URL=line.url
         )
-        with worker(tmp_path / "w.log", environ, fault=PROBES_OFTEN) as process:
+        with worker(tmp_path / "w.log", environ, fault=probing(within=3)) as process:
             endpoint = await endpoint_of(process)
             await process.logged("listen.restored")
             await eventually(lambda: wakes_by(conn, listening=True), "the beat about it")

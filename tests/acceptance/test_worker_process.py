@@ -17,6 +17,8 @@ from tests.support_simulator import LISTING, LISTINGS, Simulator
 from tests.support_wire import Wire
 from tests.support_worker import environment, worker
 
+#: A cycle may take a third of it before Postgres counts as lost, and with it a line of the log.
+UNHURRIED = {"WORKER_LEASE_SECONDS": "30"}
 SENTENCE_UUID = "[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 
 
@@ -61,7 +63,7 @@ async def test_the_four_sentences_are_in_a_real_workers_output_letter_by_letter(
     async def both() -> bool:
         return (await count(conn, "synced"), await count(conn, "failed")) == (1, 1)
 
-    with worker(tmp_path / "w.log", environment(database_url, pms)) as process:
+    with worker(tmp_path / "w.log", environment(database_url, pms, **UNHURRIED)) as process:
         await eventually(both, "one synced and one failed booking", within=20)
         await process.logged("booking.failed")
         process.send(signal.SIGTERM)
@@ -84,7 +86,7 @@ async def test_the_seeds_waits_are_the_defaults(
     await listed(conn)
     pms.faults({"fault": "error", "status": 503, "operation": "lookup"})
     await confirmed(conn)
-    environ = environment(database_url, pms)
+    environ = environment(database_url, pms, **UNHURRIED)
     del environ["SYNC_RETRY_BASE_SECONDS"]
     with worker(tmp_path / "w.log", environ) as process:
         await process.logged("booking.failed")
@@ -139,10 +141,8 @@ async def test_a_second_signal_cuts_off_and_the_call_is_settled_as_ambiguous(
         await eventually(created, "the effect")
         process.send(signal.SIGTERM)
         await process.logged("service.draining")
-        began = time.monotonic()
         process.send(signal.SIGTERM)
-        assert await process.ended(within=12) == 0
-        assert time.monotonic() - began < 10
+        assert await process.ended(within=15) == 0, "before the call's own end, after 20 s"
     cursor = await conn.execute("select owner, uncertain_at, last_error_code from outbox.delivery")
     row = await cursor.fetchone()
     assert row is not None
@@ -190,7 +190,7 @@ async def test_two_workers_share_the_work_and_double_nothing(
     await listed(conn)
     for number in range(40):
         await confirmed(conn, number)
-    environ = environment(database_url, pms)
+    environ = environment(database_url, pms, **UNHURRIED)
 
     async def done() -> bool:
         return await count(conn, "synced") == 40
@@ -244,7 +244,7 @@ async def test_a_missing_database_is_waited_for_and_told_once(
     booking = await confirmed(conn)
     async with Wire(database_url) as wire:
         await wire.cut()
-        with worker(tmp_path / "w.log", environment(wire.url, pms)) as process:
+        with worker(tmp_path / "w.log", environment(wire.url, pms, **UNHURRIED)) as process:
             await process.logged("database.lost")
 
             async def synced() -> bool:
@@ -262,10 +262,8 @@ async def test_stopping_without_a_database_takes_bounded_time(
     environ = environment("postgresql://nobody@127.0.0.1:9/none", None)
     with worker(tmp_path / "w.log", environ) as process:
         await process.logged("database.lost")
-        began = time.monotonic()
         process.send(signal.SIGTERM)
-        assert await process.ended(within=12) == 0
-        assert time.monotonic() - began < 10, "shutdown time plus the last settle"
+        assert await process.ended(within=15) == 0, "shutdown time plus the last settle, and slack"
 
 
 async def test_disabled_holds_bookings_and_goes_on_with_the_rest(
@@ -296,7 +294,7 @@ async def test_test_mode_marks_bookings_as_tested_without_a_network(
         [LISTING],
     )
     booking = await confirmed(conn)
-    environ = environment(database_url, None, GUESTLY_TEST_MODE="true")
+    environ = environment(database_url, None, GUESTLY_TEST_MODE="true", **UNHURRIED)
     with worker(tmp_path / "w.log", environ, "--drain") as process:
         assert await process.ended() == 0
     row = await booking_row(conn, booking)

@@ -22,7 +22,7 @@ from tests.support_own_server import OwnServer, crowd, execute, migrated, own_se
 from tests.support_races import session
 from tests.support_simulator import LISTING, Simulator
 from tests.support_small_disk import SmallDisk, small_disk
-from tests.support_worker import PROBES_OFTEN, WorkerProcess, environment, worker
+from tests.support_worker import WorkerProcess, environment, probing, worker
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -137,9 +137,11 @@ async def test_a_full_server_keeps_out_no_worker_that_is_in_and_another_one_wait
     own: OwnServer, url: str, pms: Simulator, tmp_path: Path
 ) -> None:
     del own
-    environ = environment(url, pms)
+    # a cycle may take a third of it: whoever gives its connection up here does not come in again
+    environ = environment(url, pms, WORKER_LEASE_SECONDS="30")
     async with session(url, "site") as conn:
-        with worker(tmp_path / "early.log", environ, fault=PROBES_OFTEN) as early:
+        # it hears every probe, however slow the machine is
+        with worker(tmp_path / "early.log", environ, fault=probing(within=30)) as early:
             await early.logged("listen.restored")
             async with filled(url, early), contextlib.AsyncExitStack() as stack:
                 late = stack.enter_context(worker(tmp_path / "late.log", environ))
@@ -207,7 +209,8 @@ async def test_results_that_a_full_disk_refuses_are_kept_and_recorded_when_there
     # a segment of its own for what is written from now on: a full one would end the server
     execute(disk.url, "select pg_switch_wal()")
     execute(disk.url, "select pg_logical_emit_message(true, 'test', 'begins the segment')")
-    pms.faults({"fault": "latency", "seconds": 0.1})
+    # slow until the disk is full, or all would be over before it is
+    pms.faults({"fault": "latency", "seconds": 0.3})
     fast = {"PMS_RATE_PER_SECOND": "0", "PMS_RATE_PER_MINUTE": "0", "PMS_RATE_PER_HOUR": "0"}
     # a full disk refuses renewals as well: no lease ends before there is room
     environ = environment(url, pms, WORKER_LEASE_SECONDS="60", **fast)
@@ -218,6 +221,7 @@ async def test_results_that_a_full_disk_refuses_are_kept_and_recorded_when_there
             refused = await process.logged("settle.failed", within=40)
         finally:
             disk.free()
+            pms.clear_faults()
         await wait_until_synced(url)
 
     assert "No space left on device" in refused["message"]

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ class Database:
 
     _cluster: Cluster
     _again: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _place: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -71,6 +73,7 @@ class Database:
             await asyncio.to_thread(process.wait, _PATIENCE_S)
         else:
             await _until(lambda: not alive(pid), "the end of Postgres")
+        self.keep_port()
 
     async def start(self) -> None:
         """Start it again; it recovers from its log first.
@@ -81,7 +84,18 @@ class Database:
         self._again.append(self._start())
         await _until(self._ready, "Postgres")
 
+    def keep_port(self) -> None:
+        """Let nobody else be given the port of a server that has ended and will come back.
+
+        The socket never listens, so that connections are refused, and Postgres may bind beside it.
+        """
+        if self._place is None:
+            self._place = socket.socket()
+            self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._place.bind(("127.0.0.1", self.port))
+
     def _start(self) -> subprocess.Popen[bytes]:
+        self.keep_port()
         account = account_for(user_namespace=True)
         command = shlex.split((self._data / "postmaster.opts").read_text(encoding="utf-8"))
         with (self._cluster.folder / "server.log").open("ab") as log:
@@ -97,6 +111,8 @@ class Database:
         """Stop what was started again; the first server belongs to its cluster."""
         for process in self._again:
             stop(process, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+        if self._place is not None:
+            self._place.close()
 
     @property
     def _data(self) -> Path:

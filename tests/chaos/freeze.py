@@ -35,8 +35,9 @@ _PATIENCE_S = 30.0
 _LOOK_EVERY_S = 0.05
 _TAKEN = "LISTING_IS_NOT_AVAILABLE"
 _SHORT = {
-    "WORKER_LEASE_SECONDS": "1",
-    "PMS_TIMEOUT_SECONDS": "0.5",
+    # they start one after the other on a busy machine, and none is to take over from another
+    "WORKER_LEASE_SECONDS": "3",
+    "PMS_TIMEOUT_SECONDS": "1.5",
     "PMS_QUIET_SECONDS": "0.5",
     "WORKER_POLL_SECONDS": "0.1",
     "WORKER_CONCURRENCY": "1",

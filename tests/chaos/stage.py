@@ -24,7 +24,7 @@ from tests.chaos.rules_guesty import CLIENT_ID, CLIENT_SECRET
 from tests.chaos.schedule import SETTINGS
 from tests.chaos.site import Site
 from tests.support_mail import MailApi, Posted, mail_api
-from tests.support_port import kept_port
+from tests.support_port import kept_ports
 from tests.support_simulator import API_KEY, LISTINGS
 from tests.support_stripe import SECRET
 
@@ -144,7 +144,7 @@ async def stage(casting: Casting) -> AsyncIterator[Stage]:
         opened.push_async_callback(site.close)
         await site.build()
         mail = await opened.enter_async_context(mail_api())
-        pms_port, receiver_port = kept_port(), kept_port()
+        pms_port, receiver_port = kept_ports(2)
         database_side = await opened.enter_async_context(proxy("database", server.port))
         receiver_side = await opened.enter_async_context(proxy("receiver", server.port))
         pms_side = await opened.enter_async_context(proxy("pms", pms_port))

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from outbox_worker.database import Connection
-from outbox_worker.pms.port import Pms, PmsName
-from tests.support_pms import SHORT, Rig, started
+from outbox_worker.pms.port import Listing, Pms, PmsName
+from tests.support_engine import eventually
+from tests.support_pms import FIRST, SHORT, Rig, started
 from tests.support_pms_stage import Stage, staged
 
 
@@ -36,8 +37,13 @@ async def pms(rig: Rig) -> AsyncIterator[Pms]:
 
 @pytest.fixture
 async def hasty(rig: Rig) -> AsyncIterator[Pms]:
-    """The adapter with a short time-out."""
+    """The adapter with a short time-out, none of which is spent on connecting."""
     adapter = rig.adapter(within=SHORT)
+
+    async def connected() -> bool:
+        return isinstance(await adapter.listing(FIRST), Listing)
+
+    await eventually(connected, "a connection")
     yield adapter
     await adapter.aclose()
 

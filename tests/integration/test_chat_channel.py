@@ -15,6 +15,7 @@ from outbox_worker.errors import AlertChannelError
 from outbox_worker.settings_types import Secret
 from tests.support_hook import SECRET, Hook, hook, patience
 from tests.support_mail import Answer, answer, broken, dripping, silent
+from tests.support_port import kept_port
 
 MESSAGE = ChatMessage(alert_id=AlertId(7), text="Zürich \N{LARGE RED CIRCLE}\nline &amp; two")
 
@@ -124,7 +125,7 @@ async def test_a_chat_that_does_not_come_to_an_end_is_left_in_time(
     chat: Hook, given: Answer
 ) -> None:
     chat.script.append(given)
-    channel = ChatWebhookChannel(Secret(chat.url), timeout=timedelta(milliseconds=300))
+    channel = ChatWebhookChannel(Secret(chat.url), timeout=timedelta(seconds=1))
 
     error = await refusal(channel)
 
@@ -133,9 +134,7 @@ async def test_a_chat_that_does_not_come_to_an_end_is_left_in_time(
 
 
 async def test_a_chat_that_is_not_there_has_certainly_taken_nothing() -> None:
-    async with hook() as gone:
-        url = gone.url
-    channel = ChatWebhookChannel(Secret(url))
+    channel = ChatWebhookChannel(Secret(f"http://127.0.0.1:{kept_port()}/services/{SECRET}"))
 
     error = await refusal(channel)
 

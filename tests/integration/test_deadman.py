@@ -13,6 +13,7 @@ from outbox_worker.worker.deadman import DeadMan
 from tests.support_engine import eventually
 from tests.support_hook import SECRET, Hook, hook
 from tests.support_mail import Answer, answer, broken, silent
+from tests.support_port import kept_port
 
 HOUR = timedelta(hours=1)
 AT_ONCE = timedelta(0)
@@ -114,9 +115,7 @@ async def test_a_failure_is_told_once_and_its_end_once_and_the_address_never(
 async def test_an_address_where_nobody_listens_is_a_failure_like_any_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with hook() as gone:
-        url = gone.url
-    deadman = DeadMan(Secret(url))
+    deadman = DeadMan(Secret(f"http://127.0.0.1:{kept_port()}/{SECRET}"))
     deadman.cycle_ended()
     await deadman.aclose()
 

@@ -23,6 +23,7 @@ from outbox_worker.worker.settle import settle
 from tests.support_alert import add_booking, add_failed_delivery, begun, failed, fetch, raised
 from tests.support_engine import A, B, claim_all, end_lease, owe, policy
 from tests.support_mail import MailApi, answer, broken, mail_api, mail_server
+from tests.support_port import kept_port
 
 RULES = policy(max_attempts=None)
 EMAIL = (Destination.EMAIL,)
@@ -204,8 +205,7 @@ async def test_a_mail_server_that_is_down_delays_the_alert_and_loses_nothing(
 ) -> None:
     deliveries = await failed(conn, 3)
     alert = await raised(conn, deliveries[0])
-    async with mail_server() as gone:
-        port = gone.port
+    port = kept_port()
     channel = SmtpChannel(
         parse_url(Secret(f"smtp://127.0.0.1:{port}")),
         sender="a@example.com",

@@ -175,7 +175,7 @@ async def test_a_row_lost_on_every_attempt_is_parked_without_a_call(
 async def test_a_long_call_keeps_its_lease(conn: Connection, database_url: str) -> None:
     delivery = await owe(conn)
     gate = asyncio.Event()
-    loop, _ = loop_of(database_url, Scripted(until(gate)), lease=4, poll=0.05)
+    loop, _ = loop_of(database_url, Scripted(until(gate)), lease=6, poll=0.05)
     other = await connect(database_url, application_name="other worker")
     handler = Scripted()
     rival, _ = loop_of(database_url, handler, poll=0.05)

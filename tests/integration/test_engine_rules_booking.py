@@ -49,15 +49,16 @@ async def test_no_write_leaves_that_could_outlast_its_lease(
 
 
 async def test_the_answer_to_an_older_create_is_not_taken_for_the_booking_of_now(
-    conn: Connection, hasty: Guestly, pms: Simulator, booking: UUID
+    conn: Connection, adapter: Guestly, hasty: Guestly, pms: Simulator, booking: UUID
 ) -> None:
     # the create takes effect without an answer, and no look-up sees it for a while
-    pms.once("timeout", when="after", operation="create", seconds=3)
+    pms.once("timeout", when="after", operation="create", seconds=30)
     pms.faults({"fault": "stale", "operation": "lookup", "seconds": 60})
-    await sync(conn, booking, handler(hasty), patience=0.1)
+    # patient enough to begin one attempt, and not another one after its second
+    await sync(conn, booking, handler(hasty), patience=0.9)
     await conn.execute("update bookings set adults = 1, children = 0 where id = %s", [booking])
 
-    await sync(conn, booking, handler(hasty, quiet=0.1))
+    await sync(conn, booking, handler(adapter, quiet=0.1))
 
     (held,) = pms.reservations()
     assert held["numberOfGuests"] == 1, "the repeated answer to the older create was believed"

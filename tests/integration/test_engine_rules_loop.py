@@ -114,7 +114,7 @@ async def test_a_call_keeps_its_lease_however_seldom_the_loop_polls(
     delivery = await owe(conn)
     gate = asyncio.Event()
     handler = Scripted(until(gate))
-    loop, _ = loop_of(database_url, handler, lease=4, poll=60)
+    loop, _ = loop_of(database_url, handler, lease=6, poll=60)
     async with running(loop, database_url):
         await eventually(lambda: said(handler.running), "the call")
         ends = (await row_of(conn, delivery))["lease_until"]
@@ -144,7 +144,7 @@ async def test_a_call_may_not_begin_on_a_row_that_was_taken_over(
         return DONE
 
     # the loop looks again before it extends its leases, or not at all
-    loop, _ = loop_of(database_url, Scripted(wait), lease=6, poll=0.1 if heir == A else 60)
+    loop, _ = loop_of(database_url, Scripted(wait), lease=9, poll=0.1 if heir == A else 60)
     async with running(loop, database_url):
         await eventually(lambda: said(deadlines), "the call")
         began = boot_time()
@@ -154,7 +154,7 @@ async def test_a_call_may_not_begin_on_a_row_that_was_taken_over(
         else:
             await eventually(lambda: said(len(deadlines) == 2), "its own second claim")
         await eventually(lambda: said(not deadlines[0].allows(timedelta(0))), "the word of it")
-        assert boot_time() - began < 5, "only its own clock has told it so"
+        assert boot_time() - began < 8, "only its own clock has told it so"
         assert heir == B or deadlines[1].allows(timedelta(0))
         gate.set()
 

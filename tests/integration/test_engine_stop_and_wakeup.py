@@ -194,7 +194,7 @@ async def test_a_result_that_waits_for_its_booking_keeps_its_lease(
     booking = await insert_booking(conn)
     await store.request_sync(conn, booking, reason=Reason.STRIPE)
     handler = Scripted(destination=Destination.GUESTLY, book=True)
-    loop, _ = loop_of(database_url, handler, lease=4, poll=60)
+    loop, _ = loop_of(database_url, handler, lease=6, poll=60)
     site = await connect(database_url, application_name="site", autocommit=False)
     try:
         await site.execute("select from bookings where id = %s for update", [booking])

@@ -16,6 +16,7 @@ from outbox_worker.pms.guesty_token_view import peek
 from outbox_worker.pms.port import Misconfigured, Unavailable
 from tests.support_hook import patience
 from tests.support_mail import Answer, answer
+from tests.support_port import kept_port
 from tests.support_token import (
     DAY,
     Endpoint,
@@ -175,8 +176,7 @@ async def test_a_crowd_does_not_ask_more_often_during_an_outage(
 async def test_a_request_that_has_never_left_is_not_counted_but_waits_like_the_others(
     database_url: str, conn: Connection
 ) -> None:
-    async with endpoint() as gone:
-        url = gone.url
+    url = f"http://127.0.0.1:{kept_port()}"
     for _ in range(8):
         told = await asked(database_url, url)
         assert isinstance(told, Unavailable)

@@ -83,13 +83,15 @@ async def test_a_gate_that_cannot_be_written_keeps_no_result_from_being_recorded
     )
     pms = Destined(broken=frozenset({"b0", "b1"}))
     loop = gated_loop(database_url, pms.handler(), failures=2)
-    for _ in range(60):
+
+    async def all_on_record() -> bool:
         with contextlib.suppress(DatabaseError):  # what cannot be written is no result's fault
             await loop.cycle(conn)
-        await asyncio.sleep(0.02)
-    recorded = "delivered = requested"
-    given_up = "failed_at is not null"
-    assert [await count(conn, recorded), await count(conn, given_up)] == [2, 2]
+        recorded = await count(conn, "delivered = requested")
+        given_up = await count(conn, "failed_at is not null")
+        return (recorded, given_up) == (2, 2)
+
+    await eventually(all_on_record, "four results on record")
 
 
 async def test_a_gate_that_somebody_locks_before_a_probe_stops_no_other_destination(

@@ -216,6 +216,11 @@ async def test_a_row_that_fails_again_is_not_redriven_in_a_circle(
             return (await gate(conn))["redrive_before"] is None
 
         await eventually(over, "the end of the redrive")
+
+        async def tried() -> bool:
+            return len([claim for claim in pms.calls if claim.key == "b0"]) >= 3
+
+        await eventually(tried, "three attempts")
         await asyncio.sleep(0.3)
     assert len([claim for claim in pms.calls if claim.key == "b0"]) == 3
 

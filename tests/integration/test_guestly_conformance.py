@@ -26,6 +26,7 @@ from outbox_worker.pms.port import (
     Unavailable,
 )
 from tests.support_booking import LISTING_ID, a_booking, a_reservation
+from tests.support_engine import eventually
 from tests.support_simulator import API_KEY, LISTINGS, Simulator, start_simulator, wait_for
 
 REFERENCE = "LA2026-48213"
@@ -57,7 +58,13 @@ async def pms(simulator: Simulator) -> AsyncIterator[Guestly]:
 
 @pytest.fixture
 async def hasty(simulator: Simulator) -> AsyncIterator[Guestly]:
-    adapter = Guestly(api_url=simulator.url, api_key=API_KEY, timeout=SHORT, connections=4)
+    """With a short time-out, none of which is spent on connecting."""
+    adapter = Guestly(api_url=simulator.url, api_key=API_KEY, timeout=SHORT, connections=1)
+
+    async def connected() -> bool:
+        return isinstance(await adapter.listing(LISTING_ID), Listing)
+
+    await eventually(connected, "a connection")
     yield adapter
     await adapter.aclose()
 

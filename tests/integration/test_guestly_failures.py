@@ -44,7 +44,8 @@ from tests.support_guestly import (
     update,
     with_every_body,
 )
-from tests.support_scripted import Peer, answering, json_reply, reply, serving
+from tests.support_port import kept_port
+from tests.support_scripted import Peer, json_reply, reply, serving
 
 # Breaks and time-outs
 
@@ -66,8 +67,7 @@ async def test_a_break_or_a_time_out_leaves_a_write_in_doubt_and_a_read_unavaila
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_connection_that_was_never_made_leaves_no_doubt(call: Call) -> None:
-    async with serving(answering(reply(200))) as server:
-        url = server.url
+    url = f"http://127.0.0.1:{kept_port()}"
     pms = Guestly(api_url=url, api_key="key", timeout=PATIENT, connections=2)
     result = await call(pms)
     await pms.aclose()

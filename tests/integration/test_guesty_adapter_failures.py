@@ -43,7 +43,8 @@ from tests.support_guesty_adapter import (
     outcomes,
     page,
 )
-from tests.support_scripted import answering, json_reply, reply, serving
+from tests.support_port import kept_port
+from tests.support_scripted import answering, json_reply, reply
 
 PERMISSION = {"message": "You don't have permission to access, please contact the support."}
 GUEST = ("zoe", "zoë", "müller", "łęcki", "lecki", "5550", "testwerke", "cot, please")
@@ -68,8 +69,7 @@ async def test_a_break_or_a_time_out_leaves_a_write_in_doubt_and_a_read_unavaila
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_connection_that_was_never_made_leaves_no_doubt(call: Call) -> None:
-    async with serving(answering(reply(200))) as server:
-        url = server.url
+    url = f"http://127.0.0.1:{kept_port()}"
     pms = Guesty(api_url=url, tokens=Tokens(), timeout=PATIENT, connections=2)
     result = await call(pms)
     await pms.aclose()

@@ -14,17 +14,12 @@ import pytest
 
 from outbox_worker.pms.http import Answered, Broken, NotSent
 from tests.support_pms_http import PATIENT, SHORT, client
+from tests.support_port import kept_port
 from tests.support_scripted import Peer, answering, reply, serving
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 async def test_a_refused_connection_proves_that_nothing_was_sent() -> None:
-    async with client(f"http://127.0.0.1:{free_port()}") as http:
+    async with client(f"http://127.0.0.1:{kept_port()}") as http:
         result = await http.exchange("POST", ("x",), body=b"{}")
     assert isinstance(result, NotSent)
     assert result.code == "connection_refused"

@@ -36,7 +36,7 @@ async def stopped_after_its_create(
     log: Path, environ: dict[str, str], pms: Simulator
 ) -> AsyncIterator[WorkerProcess]:
     """A worker whose create has taken effect, and that stands still while it reads the answer."""
-    pms.once("slow", operation="create", seconds=2)
+    pms.once("slow", operation="create", seconds=4)
 
     async def created() -> bool:
         return bool(pms.effects())
@@ -102,7 +102,7 @@ async def test_what_a_stopped_worker_brings_back_while_another_is_at_work_change
     async with stopped_after_its_create(tmp_path / "a.log", environ, pms) as first:
         before = await row_of(conn, delivery)
         await end_lease(conn, delivery)
-        pms.faults({"fault": "latency", "operation": "lookup", "seconds": 4})
+        pms.faults({"fault": "latency", "operation": "lookup", "seconds": 7})
         with worker(tmp_path / "b.log", environ) as second:
             await second.logged("delivery.lost")
             at_work = await row_of(conn, delivery)

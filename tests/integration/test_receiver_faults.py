@@ -49,7 +49,7 @@ def url(own: OwnServer) -> str:
 async def ready(database_url: str) -> AsyncIterator[ReceiverProcess]:
     with receiver_process(environment(database_url)) as receiver:
         # the line to Postgres may run in this event loop
-        await asyncio.to_thread(receiver.wait_for, "service.ready")
+        await asyncio.to_thread(receiver.wait_until_ready)
         yield receiver
 
 

@@ -27,7 +27,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
 
 
 async def deliver_while_full(payments: Payments, receiver: ReceiverProcess) -> None:
-    await asyncio.to_thread(receiver.wait_for, "service.ready")
+    await asyncio.to_thread(receiver.wait_until_ready)
     await payments.deliver(receiver)
     assert payments.refused, "the disk was not full enough"
 

@@ -17,6 +17,7 @@ from outbox_worker.errors import AlertChannelError, SettingsError
 from outbox_worker.settings_types import Secret
 from tests.support_alert import make_message
 from tests.support_mail import listening, mail_server
+from tests.support_port import kept_port
 
 RECIPIENTS = ("ops@example.com", "owner@example.org")
 
@@ -251,9 +252,7 @@ async def test_a_server_that_drips_is_left_in_time_and_keeps_no_thread() -> None
 
 
 async def test_a_server_that_is_down_is_certain_not_to_have_the_mail() -> None:
-    async with mail_server() as gone:
-        port = gone.port
-    error = await refused(channel_to(f"smtp://127.0.0.1:{port}"))
+    error = await refused(channel_to(f"smtp://127.0.0.1:{kept_port()}"))
     assert (error.code, error.ambiguous) == ("smtp_unreachable", False)
 
 

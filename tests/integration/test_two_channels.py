@@ -30,6 +30,7 @@ from tests.support_alert import begun, failed, fetch, raised
 from tests.support_engine import A, claim_all, policy
 from tests.support_hook import Hook, hook, patience
 from tests.support_mail import MailApi, answer, broken, mail_api
+from tests.support_port import kept_port
 
 RULES = policy(max_attempts=None)
 REFUSED = answer(401)
@@ -153,8 +154,9 @@ async def test_a_channel_that_is_down_delays_itself_alone_and_tells_everything_l
     conn: Connection, mails: EmailHandler, api: MailApi
 ) -> None:
     one, two = await failed(conn, 2)
-    async with hook() as gone:
-        port = int(gone.url.split(":")[2].split("/")[0])
+    port = kept_port()
+    async with hook(port) as gone:
+        pass
     async with chat_handler(gone) as chats:
         await incident(conn, one)
         await turn(conn, mails)

@@ -51,7 +51,11 @@ def test_the_site_goes_on_writing_while_an_index_is_built(site: Site, name: str)
     with connect(site.url) as conn, connect(site.admin_url) as watcher:
         migrate.apply(site.url)
         conn.execute(f"drop index public.{name}")
-        building = "select count(*) from pg_stat_progress_create_index where lockers_total > 0"
+        # of all databases, those of other tests among them
+        building = (
+            "select count(*) from pg_stat_progress_create_index where lockers_total > 0"
+            " and datname = current_database()"
+        )
         with conn.transaction(), started(site.url, PROGRAM) as process:
             conn.execute("update public.bookings set adults = 1")
             wait_until(lambda: value(watcher, building) == 1, "the index waits for the writer")

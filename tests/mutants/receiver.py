@@ -149,7 +149,7 @@ MUTANTS = (
         file="webhook_receiver/wakeup.py",
         old="        if now < self._due:\n            return False\n",
         new="",
-        seen_by=at(WAKEUP, "test_commits_that_notify_and_notifications_for_others_share_one_pace"),
+        seen_by=at(WAKEUP, "test_all_who_notify_share_one_pace[True]"),
     ),
     Mutant(
         rule="no notification is part of the transaction",
