@@ -74,8 +74,10 @@ _EXEMPT = "no LISTEN through the pooler: "
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # a shell's background job ignores the one, nohup the other, and so would every process that a
-    # test sends it to
+    # a shell's background job ignores the first two, nohup the third, and so would every process
+    # that a test sends one to
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for ignored in (signal.SIGQUIT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_DFL)
     config.addinivalue_line(

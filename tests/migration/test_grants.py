@@ -19,7 +19,7 @@ APP = "outbox_app"
 #: Run by the owner, or in the demo's own database, never as the application.
 NOT_THE_APPLICATIONS = {"migrate.sql", "demo.sql"}
 #: Statements that PREPARE does not take, after their comments.
-UTILITY = re.compile(r"(?:\s*--[^\n]*\n)*\s*(?:begin|listen|notify)\b")
+UTILITY = re.compile(r"(?:\s*--[^\n]*\n)*\s*(?:begin|commit|listen|notify)\b")
 QUERIES = {
     name: item
     for name, item in catalogue().items()
