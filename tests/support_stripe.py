@@ -13,6 +13,8 @@ from uuid import UUID
 from psycopg import sql
 
 from outbox_worker.database import Connection, Row
+from outbox_worker.payments import inbox, stripe_event
+from outbox_worker.payments.inbox import InboxRules, Receipt
 
 Json: TypeAlias = dict[str, Any]
 
@@ -104,6 +106,37 @@ async def insert_booking(conn: Connection, **columns: Any) -> UUID:
     row = await (await conn.execute(statement, values)).fetchone()
     assert row is not None
     return UUID(str(row["id"]))
+
+
+async def payment(conn: Connection) -> tuple[Json, UUID]:
+    """A payment and its booking, which waits for it."""
+    intent_id = new_id("pi")
+    booking_id = await insert_booking(conn, stripe_payment_intent_id=intent_id)
+    return event("payment_intent.succeeded", intent(intent_id, amount=50000)), booking_id
+
+
+async def received(conn: Connection, body: Json, *, may_notify: bool = False) -> Receipt:
+    """What the receiver's transaction makes of an event, without HTTP."""
+    content = encoded(body)
+    return await inbox.receive(
+        conn,
+        stripe_event.read(content),
+        content,
+        rules=InboxRules(currency="EUR"),
+        may_notify=lambda: may_notify,
+    )
+
+
+async def refuse_at_commit(conn: Connection) -> None:
+    """Have the site's database refuse each change of a booking, but not before the commit."""
+    await conn.execute(
+        """create function refuse() returns trigger language plpgsql as
+           $$ begin raise exception 'the ledger is closed'; end $$"""
+    )
+    await conn.execute(
+        """create constraint trigger refused after update on public.bookings
+           deferrable initially deferred for each row execute function refuse()"""
+    )
 
 
 async def one(conn: Connection, statement: str, **parameters: Any) -> Row:

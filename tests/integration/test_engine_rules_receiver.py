@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -18,23 +17,16 @@ from outbox_worker.payments.inbox import InboxRules
 from outbox_worker.payments.verdict import EventOutcome
 from tests.support_receiver import Receiver
 from tests.support_stripe import (
-    Json,
     booking_row,
     deliveries,
     encoded,
     event,
     every,
-    insert_booking,
     intent,
     new_id,
+    payment,
+    refuse_at_commit,
 )
-
-
-async def payment(conn: Connection) -> tuple[Json, UUID]:
-    """A payment and its booking, which waits for it."""
-    intent_id = new_id("pi")
-    booking_id = await insert_booking(conn, stripe_payment_intent_id=intent_id)
-    return event("payment_intent.succeeded", intent(intent_id, amount=50000)), booking_id
 
 
 async def heard(conn: Connection, *, within: float) -> list[str]:
@@ -124,14 +116,7 @@ async def test_a_payment_that_the_site_refuses_at_the_commit_is_kept_and_owed(
 ) -> None:
     body, booking_id = await payment(conn)
     before = await booking_row(conn, booking_id)
-    await conn.execute(
-        """create function refuse() returns trigger language plpgsql as
-           $$ begin raise exception 'the ledger is closed'; end $$"""
-    )
-    await conn.execute(
-        """create constraint trigger refused after update on public.bookings
-           deferrable initially deferred for each row execute function refuse()"""
-    )
+    await refuse_at_commit(conn)
 
     answer = await receiver.deliver(body)
 

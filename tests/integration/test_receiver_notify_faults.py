@@ -5,40 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 import psycopg
 import pytest
 
 from outbox_worker.database import Connection, connect
 from outbox_worker.errors import DatabaseError
-from outbox_worker.payments import inbox, stripe_event
-from outbox_worker.payments.inbox import InboxRules, Receipt
 from outbox_worker.payments.verdict import EventOutcome
 from tests.support_engine import eventually
 from tests.support_own_server import migrated, own_server
 from tests.support_receiver import receiver_in_thread
-from tests.support_stripe import Json, encoded, event, every, insert_booking, intent, new_id, one
+from tests.support_stripe import (
+    every,
+    one,
+    payment,
+    received,
+)
 
 APPLIED = '{"outcome":"applied"}'
 _FILL = "select pg_notify('outbox', repeat('x', 7000) || g) from generate_series(1, 20) g"
-
-
-async def paid(conn: Connection) -> tuple[Json, UUID]:
-    intent_id = new_id("pi")
-    booking_id = await insert_booking(conn, stripe_payment_intent_id=intent_id)
-    return event("payment_intent.succeeded", intent(intent_id, amount=50000)), booking_id
-
-
-async def received(conn: Connection, body: Json) -> Receipt:
-    content = encoded(body)
-    return await inbox.receive(
-        conn,
-        stripe_event.read(content),
-        content,
-        rules=InboxRules(currency="EUR"),
-        may_notify=lambda: True,
-    )
 
 
 async def refuse_notifications(conn: Connection, *, sqlstate: str) -> None:
@@ -88,30 +73,30 @@ async def held_by_another_database(own_url: str, url: str) -> AsyncIterator[None
 async def test_a_notification_that_is_refused_after_the_commit_costs_the_event_nothing(
     session: Connection, sqlstate: str
 ) -> None:
-    body, booking_id = await paid(session)
+    body, booking_id = await payment(session)
     await refuse_notifications(session, sqlstate=sqlstate)
 
-    receipt = await received(session, body)
+    receipt = await received(session, body, may_notify=True)
 
     assert (receipt.outcome, receipt.booking_id) == (EventOutcome.APPLIED, booking_id)
     assert receipt.wake, "no worker has been told"
     assert [row["key"] for row in await every(session, "select key from outbox.delivery")] == [
         str(booking_id)
     ]
-    again = await received(session, body)
+    again = await received(session, body, may_notify=True)
     assert (again.outcome, again.wake) == (None, False)
 
 
 async def test_a_failed_event_whose_notification_is_refused_is_told_as_failed(
     session: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    body, _ = await paid(session)
+    body, _ = await payment(session)
     await session.execute(
         "alter table outbox.delivery add constraint refused check (destination <> 'guestly')"
     )
     await refuse_notifications(session, sqlstate="54000")
 
-    receipt = await received(session, body)
+    receipt = await received(session, body, may_notify=True)
 
     assert (receipt.outcome, receipt.wake) == (EventOutcome.FAILED, True)
     assert f"event {body['id']} is kept, but it could not be applied" in caplog.text
@@ -139,7 +124,7 @@ async def test_payments_are_answered_as_ever_while_the_queue_of_notifications_is
             with pytest.raises(psycopg.OperationalError, match="too many notifications"):
                 await fill(conn)
             with receiver_in_thread(url) as receiver:
-                answers = [await receiver.deliver((await paid(conn))[0]) for _ in range(4)]
+                answers = [await receiver.deliver((await payment(conn))[0]) for _ in range(4)]
 
             assert [answer.text for answer in answers] == [APPLIED] * 4
         finally:
@@ -152,7 +137,7 @@ async def test_payments_are_answered_while_another_database_holds_up_all_notific
         url, other = migrated(own.url), migrated(own.url)
         conn = await connect(url, application_name="site")
         try:
-            bodies = [(await paid(conn))[0] for _ in range(8)]
+            bodies = [(await payment(conn))[0] for _ in range(8)]
             with receiver_in_thread(url) as receiver:
                 async with held_by_another_database(own.url, other):
                     answers = [await receiver.deliver(body) for body in bodies]
@@ -167,7 +152,7 @@ async def test_a_transaction_that_postgres_ends_for_its_length_says_so(
 ) -> None:
     if conn.info.server_version < 170000:
         pytest.skip("Postgres bounds a transaction since version 17")
-    body, _ = await paid(conn)
+    body, _ = await payment(conn)
     await conn.execute(
         "create function slow() returns trigger language plpgsql as"
         " 'begin perform pg_sleep(30); return new; end'"
@@ -179,7 +164,7 @@ async def test_a_transaction_that_postgres_ends_for_its_length_says_so(
     try:
         await bounded.execute("set transaction_timeout = '1s'")
         with pytest.raises(DatabaseError) as caught:
-            await received(bounded, body)
+            await received(bounded, body, may_notify=True)
     finally:
         await bounded.close()
 

@@ -139,7 +139,7 @@ async def test_a_lock_held_for_long_is_answered_in_time_and_leaves_nothing_behin
         took = time.monotonic() - began
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert took < 12
+    assert took < 8
     assert await every(conn, "select from outbox.inbox_event") == []
     assert await deliveries(conn, "guestly") == []
     assert await booking_row(conn, booking_id) == before
@@ -164,7 +164,7 @@ async def test_a_flood_is_told_to_come_back_within_the_time_and_loses_nothing(
         assert all("retry-after" in answer.headers for answer in answers)
         # its own clock: that of so many clients in one process goes slow for their sake
         await eventually(lambda: told_of(receiver, 180), "the lines about them")
-        assert max(unavailable(receiver)) < 12_000
+        assert max(unavailable(receiver)) < 8_000
         assert ready.status_code == 200
         assert await every(conn, "select from outbox.inbox_event") == []
         again = await all_at_once(receiver, bodies[:64])

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import itertools
 import time
-from uuid import UUID
 
 import pytest
 
 from outbox_worker.database import Connection, connect
-from outbox_worker.payments import inbox, stripe_event
-from outbox_worker.payments.inbox import InboxRules, Receipt
 from outbox_worker.payments.verdict import EventOutcome
 from tests.support_receiver import Receiver
-from tests.support_stripe import Json, encoded, event, every, insert_booking, intent, new_id
+from tests.support_stripe import (
+    event,
+    every,
+    payment,
+    received,
+    refuse_at_commit,
+)
 from webhook_receiver import wakeup as pacing
 from webhook_receiver.pool import Pool
 from webhook_receiver.wakeup import Wakeup
@@ -34,24 +37,6 @@ async def announced(listener: Connection, conn: Connection) -> int:
             return count
         count += 1
     raise AssertionError("nothing was heard at all")
-
-
-async def paid(conn: Connection) -> tuple[Json, UUID]:
-    """An event that pays a booking which waits for it."""
-    intent_id = new_id("pi")
-    booking_id = await insert_booking(conn, stripe_payment_intent_id=intent_id)
-    return event("payment_intent.succeeded", intent(intent_id, amount=50000)), booking_id
-
-
-async def received(conn: Connection, body: Json, *, may_notify: bool) -> Receipt:
-    content = encoded(body)
-    return await inbox.receive(
-        conn,
-        stripe_event.read(content),
-        content,
-        rules=InboxRules(currency="EUR"),
-        may_notify=lambda: may_notify,
-    )
 
 
 @pytest.mark.parametrize("commits_notify", [False, True])
@@ -95,7 +80,7 @@ async def test_a_commit_that_may_notify_announces_itself(
     listener = await connect(direct_url, application_name="listener")
     try:
         await listener.execute("listen outbox")
-        body, booking_id = await paid(conn)
+        body, booking_id = await payment(conn)
 
         receipt = await received(session, body, may_notify=True)
 
@@ -125,7 +110,7 @@ async def test_the_notification_of_a_commit_is_not_part_of_its_transaction(
     listener = await connect(direct_url, application_name="listener")
     try:
         await listener.execute("listen outbox")
-        body, _ = await paid(conn)
+        body, _ = await payment(conn)
 
         await received(session, body, may_notify=True)
 
@@ -137,15 +122,8 @@ async def test_the_notification_of_a_commit_is_not_part_of_its_transaction(
 async def test_a_commit_that_fails_announces_nothing_and_the_event_is_kept(
     conn: Connection, session: Connection, direct_url: str
 ) -> None:
-    body, _ = await paid(conn)
-    await conn.execute(
-        """create function refuse() returns trigger language plpgsql as
-           $$ begin raise exception 'the ledger is closed'; end $$"""
-    )
-    await conn.execute(
-        """create constraint trigger refused after update on public.bookings
-           deferrable initially deferred for each row execute function refuse()"""
-    )
+    body, _ = await payment(conn)
+    await refuse_at_commit(conn)
     listener = await connect(direct_url, application_name="listener")
     try:
         await listener.execute("listen outbox")
@@ -176,7 +154,7 @@ async def test_what_no_commit_may_announce_is_announced_a_little_later(
     try:
         await listener.execute("listen outbox")
         for _ in itertools.repeat(None, 5):
-            body, _ = await paid(conn)
+            body, _ = await payment(conn)
             await receiver.deliver(body)
 
         notes = [note async for note in listener.notifies(timeout=20, stop_after=4)]
@@ -189,7 +167,7 @@ async def test_what_no_commit_may_announce_is_announced_a_little_later(
 async def test_what_a_notification_announces_is_committed(
     receiver: Receiver, session: Connection
 ) -> None:
-    body, _ = await paid(session)
+    body, _ = await payment(session)
     await session.execute("listen outbox")
 
     delivery = asyncio.create_task(receiver.deliver(body))
